@@ -1,0 +1,24 @@
+// Which instruction set the CPU kernels use, chosen once at run time.
+#pragma once
+
+namespace facecure {
+
+enum class Simd { scalar, avx2, avx512 };
+
+// The widest set this CPU and operating system support.
+Simd best_simd();
+
+}  // namespace facecure
+
+// Marks a function compiled for one instruction set. Each kernel is written once as a FACECURE_INLINE body
+// and instantiated inside such functions; elsewhere than x86-64 with GCC or Clang only the scalar one exists.
+#if defined(__x86_64__) && defined(__GNUC__)
+#define FACECURE_X86 1
+#define FACECURE_AVX2 __attribute__((target("avx2")))
+#define FACECURE_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#endif
+#if defined(__GNUC__)
+#define FACECURE_INLINE inline __attribute__((always_inline))
+#else
+#define FACECURE_INLINE inline
+#endif

@@ -1,0 +1,1 @@
+"""facecure: how often is a person still found by face recognition after cloaking their photos?"""

@@ -1,0 +1,155 @@
+"""Native operations and their plain numpy twins.
+
+Every operation exists twice: `name` calls the compiled extension, `name_numpy` is the readable definition with the
+same signature and the same bits. There is no fallback from one to the other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from facecure import _core
+from facecure.errors import InputError
+from facecure.types import F32, F64, U8
+
+Border = Literal["black", "replicate"]
+Pictures = Sequence[U8] | U8
+
+
+def available_threads() -> int:
+    """Return the number of CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Normalise:
+    """The per-channel map (v − mean) / std on uint8 values, in the order of the extractor's input planes.
+
+    `table` is float32 (3, 256): the float64 quotient rounded once. `channels` says which RGB channel feeds each
+    plane. `mean` and `std` are given in plane order, on 0…255.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], colour: Literal["RGB", "BGR"] = "RGB") -> None:
+        if len(mean) != 3 or len(std) != 3 or not np.isfinite([*mean, *std]).all() or min(map(abs, std)) == 0:
+            raise InputError(f"mean and std need three finite values each, std not 0; got {mean} and {std}")
+        if colour not in ("RGB", "BGR"):
+            raise InputError(f"colour is RGB or BGR, not {colour!r}")
+        values = np.arange(256, dtype=np.float64)
+        self.table: F32 = ((values - np.array(mean)[:, None]) / np.array(std)[:, None]).astype(np.float32)
+        self.channels = (0, 1, 2) if colour == "RGB" else (2, 1, 0)
+
+    def __call__(self, faces: U8) -> F32:
+        """Return float32 (N, 3, H, W) of uint8 RGB faces (N, H, W, 3)."""
+        planes = [self.table[p][faces[..., c]] for p, c in enumerate(self.channels)]
+        return np.stack(planes, axis=1)
+
+
+def _checked(pictures: Pictures, matrices: npt.ArrayLike, size: tuple[int, int]) -> tuple[list[U8], F64]:
+    """Return contiguous pictures, one per face, and float64 (N, 2, 3) matrices."""
+    stack = np.ascontiguousarray(matrices, dtype=np.float64)
+    if stack.ndim == 2:
+        stack = stack[None]
+    if stack.ndim != 3 or stack.shape[1:] != (2, 3) or not np.isfinite(stack).all():
+        raise InputError(f"matrices must be finite (N, 2, 3), not {stack.shape}")
+    if min(size) < 1:
+        raise InputError(f"size (width, height) must be positive, not {size}")
+    single = isinstance(pictures, np.ndarray) and pictures.ndim == 3
+    several: list[U8] = [pictures] * len(stack) if single else list(pictures)  # type: ignore[list-item]
+    if len(several) != len(stack):
+        raise InputError(f"{len(several)} pictures but {len(stack)} matrices; give one matrix per face")
+    for picture in several:
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+            raise InputError(f"a picture must be uint8 (H, W, 3), H, W > 0, not {picture.dtype} {picture.shape}")
+    if single and several:
+        return [np.ascontiguousarray(several[0])] * len(stack), stack
+    return [np.ascontiguousarray(picture) for picture in several], stack
+
+
+@overload
+def warp_faces(
+    pictures: Pictures, matrices: npt.ArrayLike, size: tuple[int, int], *, border: Border = ..., threads: int = ...,
+    simd: str | None = ...,
+) -> U8: ...  # fmt: skip
+@overload
+def warp_faces(
+    pictures: Pictures, matrices: npt.ArrayLike, size: tuple[int, int], *, normalise: Normalise, border: Border = ...,
+    threads: int = ..., simd: str | None = ...,
+) -> F32: ...  # fmt: skip
+def warp_faces(
+    pictures: Pictures,
+    matrices: npt.ArrayLike,
+    size: tuple[int, int],
+    *,
+    normalise: Normalise | None = None,
+    border: Border = "black",
+    threads: int = 0,
+    simd: str | None = None,
+) -> U8 | F32:
+    """Return faces as uint8 (N, h, w, 3) RGB or, with `normalise`, float32 (N, 3, h, w).
+
+    `pictures` is one uint8 RGB picture (H, W, 3) for all faces or one per face; `matrices` float64 (N, 2, 3) maps
+    a face point to its picture point, both in coordinates where pixel (0, 0) has its centre at (0.5, 0.5); `size`
+    is (w, h). The value is the float64 bilinear interpolation of the four neighbours, rounded half up, so results do
+    not depend on instruction set or thread count. `border`: outside the picture lies "black" (0, blended with the
+    edge pixel across the last half pixel) or the nearest edge pixel ("replicate"). `threads` 0 = all CPUs. `simd`
+    forces scalar, avx2 or avx512 (for tests); default: the widest this CPU has.
+
+    The fused output equals `normalise(uint8 output)` exactly. Raises `InputError` on wrong shapes, dtypes or
+    non-finite matrices.
+    """
+    several, stack = _checked(pictures, matrices, size)
+    _check_border(border)
+    return _core.warp_faces(
+        pictures=several,
+        matrices=stack,
+        width=size[0],
+        height=size[1],
+        replicate=border == "replicate",
+        table=None if normalise is None else normalise.table,
+        channels=(0, 1, 2) if normalise is None else normalise.channels,
+        threads=threads or available_threads(),
+        simd=simd,
+    )
+
+
+def warp_faces_numpy(
+    pictures: Pictures,
+    matrices: npt.ArrayLike,
+    size: tuple[int, int],
+    *,
+    normalise: Normalise | None = None,
+    border: Border = "black",
+) -> U8 | F32:
+    """Return what `warp_faces` returns, computed by plain numpy: the definition."""
+    several, stack = _checked(pictures, matrices, size)
+    _check_border(border)
+    width, height = size
+    faces = np.empty((len(stack), height, width, 3), np.uint8)
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    for face, picture, m in zip(faces, several, stack, strict=True):
+        rows, columns = picture.shape[:2]
+        px = np.clip(m[0, 0] * x + m[0, 1] * y + m[0, 2] - 0.5, -2, columns + 1)
+        py = np.clip(m[1, 0] * x + m[1, 1] * y + m[1, 2] - 0.5, -2, rows + 1)
+        x0, y0 = np.floor(px).astype(int), np.floor(py).astype(int)
+        fx, fy = (px - x0)[..., None], (py - y0)[..., None]
+
+        def tap(tx: npt.NDArray[np.int_], ty: npt.NDArray[np.int_], picture: U8 = picture) -> F64:
+            rows, columns = picture.shape[:2]
+            values = picture[np.clip(ty, 0, rows - 1), np.clip(tx, 0, columns - 1)].astype(np.float64)
+            if border == "black":
+                values[(tx < 0) | (tx >= columns) | (ty < 0) | (ty >= rows)] = 0
+            return values
+
+        upper = tap(x0, y0) * (1 - fx) + tap(x0 + 1, y0) * fx
+        lower = tap(x0, y0 + 1) * (1 - fx) + tap(x0 + 1, y0 + 1) * fx
+        face[:] = np.floor(upper * (1 - fy) + lower * fy + 0.5)
+    return faces if normalise is None else normalise(faces)
+
+
+def _check_border(border: str) -> None:
+    if border not in ("black", "replicate"):
+        raise InputError(f"border is black or replicate, not {border!r}")

@@ -1,0 +1,225 @@
+"""The dataclasses that travel the way of the data; frozen, validated once, numpy at the border."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from facecure.errors import DigestMismatch, InputError
+
+U8 = npt.NDArray[np.uint8]
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+
+Role = Literal["clean", "cloaked", "unprotected", "distractor"]
+
+
+def digest_of(value: object) -> str:
+    """Hex SHA-256 of a JSON-serialisable value, independent of key order."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One picture of one identity.
+
+    `key` joins a cloaked picture to its clean one inside an identity; `cloak` names the cloak that a
+    `cloaked` or `unprotected` sample belongs to and is empty otherwise.
+    """
+
+    identity: str
+    path: Path
+    key: str
+    role: Role = "clean"
+    cloak: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A picture that takes no part, and why. The reason starts with its kind: `unreadable`, `unpaired`, …"""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaceGeometry:
+    """How the pixels of a face are cut from a picture; part of the extractor's digest.
+
+    `crop` resizes the whole picture, as the study does with FaceScrub crops. `align` maps five landmarks onto
+    `template` (x, y in `canvas` pixels; eyes, nose, mouth corners; image-left first) by a similarity and takes
+    `region` (x0, y0, x1, y1 of the canvas) in one bilinear warp.
+    """
+
+    width: int
+    height: int
+    mode: Literal["crop", "align"] = "crop"
+    canvas: tuple[int, int] | None = None
+    template: tuple[tuple[float, float], ...] | None = None
+    region: tuple[float, float, float, float] | None = None
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    border: Literal["black", "replicate"] = "black"
+    padding: float = 0.0
+    stretch: bool = False
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise InputError(f"face size must be positive, not {self.width}×{self.height}")
+        if self.padding < 0:
+            raise InputError(f"padding is a share of the picture's sides, not {self.padding}")
+        if self.mode == "crop":
+            if self.canvas or self.template or self.region:
+                raise InputError('canvas, template and region belong to face mode "align"')
+            return
+        if self.canvas is None or self.template is None or len(self.template) != 5:
+            raise InputError('face mode "align" needs a canvas [width, height] and a template of five [x, y] points')
+        if self.interpolation != "bilinear" or self.padding or self.stretch:
+            raise InputError('interpolation "bicubic", padding and stretch belong to face mode "crop"')
+        x0, y0, x1, y1 = self.region or (0, 0, *self.canvas)
+        if not (x0 < x1 and y0 < y1):
+            raise InputError(f"region [x0, y0, x1, y1] is empty: {self.region}")
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of every field that changes pixels."""
+        return digest_of(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """Cut pictures: `pixels` uint8 (N, H, W, 3) RGB 0…255, all in one geometry."""
+
+    pixels: U8
+    geometry: FaceGeometry
+
+    def __post_init__(self) -> None:
+        shape = (self.geometry.height, self.geometry.width, 3)
+        if self.pixels.dtype != np.uint8 or self.pixels.shape[1:] != shape:
+            raise InputError(f"faces must be uint8 (N, {', '.join(map(str, shape))}), not {self.pixels.dtype} "
+                             f"{self.pixels.shape}")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """What an extractor makes of faces: `vectors` float32 (N, D), finite; unit rows where its spec normalises.
+
+    `extractor` is the digest of weights and preprocessing; vectors of different digests are never compared.
+    """
+
+    vectors: F32
+    extractor: str
+
+    def __post_init__(self) -> None:
+        if self.vectors.dtype != np.float32 or self.vectors.ndim != 2:
+            raise InputError(f"embeddings must be float32 (N, D), not {self.vectors.dtype} {self.vectors.shape}")
+        if not np.isfinite(self.vectors).all():
+            raise InputError("embeddings must be finite")
+
+    def require_same(self, other: Embeddings) -> None:
+        """Return nothing; raises `DigestMismatch` where `other` came from another extractor or preprocessing."""
+        if self.extractor != other.extractor:
+            raise DigestMismatch(
+                f"embeddings of extractors {self.extractor[:12]} and {other.extractor[:12]} cannot be compared"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Counts for one protected identity under one cloak, summed over splits.
+
+    `revealed_by` maps a cloaked picture (its row in the embedding table) to (probes it identified,
+    probes that no other cloaked picture would have identified).
+    """
+
+    identity: str
+    probes: int = 0
+    identified: int = 0
+    clean_identified: int = 0
+    enrolled: int = 0
+    enrolled_identified: int = 0
+    control_probes: int = 0
+    control_errors: int = 0
+    revealed_by: tuple[tuple[int, int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RevealedBy:
+    """A cloaked gallery picture that identified its person.
+
+    `probes` counts the searches it answered, `alone` those that no other cloaked picture would have answered.
+    """
+
+    path: str
+    probes: int
+    alone: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityResult:
+    """Counts of one protected identity; `interval` is Wilson's on the protection rate, None without probes."""
+
+    identity: str
+    probes: int
+    identified: int
+    clean_identified: int
+    interval: tuple[float, float] | None
+    enrolled: int
+    enrolled_identified: int
+    control_probes: int
+    control_errors: int
+    revealed_by: tuple[RevealedBy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cloak against one extractor. Rates are derived from the counts in `identities`; None without probes.
+
+    `protection_rate` = 1 − identified / probes, pooled over identities and splits, `interval` Wilson's on it,
+    `bootstrap` resamples identities (None below five), `identity_mean` averages the identities' own rates,
+    `split_rates` has one pooled rate per split. `clean_error` is the same probes' error with the person's own
+    rows uncloaked, `control_error` other people's error (mean over protected identities), `enrolled_error` the
+    error on the person's own cloaked gallery pictures. `unmeasured` lists identities without a rate, and why.
+    """
+
+    cloak: str
+    extractor: str
+    recogniser: str
+    scenario: str
+    protocol: str
+    protection_rate: float | None
+    probes: int
+    identified: int
+    interval: tuple[float, float] | None
+    bootstrap: tuple[float, float] | None
+    identity_mean: float | None
+    split_rates: tuple[float | None, ...]
+    clean_error: float | None
+    control_error: float | None
+    enrolled_error: float | None
+    identities: tuple[IdentityResult, ...]
+    unmeasured: tuple[dict[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything a third party needs to read and re-check a run; `facecure.report` renders it.
+
+    `excluded` holds {"path", "reason"}; `environment` what ran: versions, CPU, commit, extractors and detector
+    with digests, timings.
+    """
+
+    cells: tuple[Cell, ...]
+    protocol: dict[str, Any]
+    pictures: dict[str, Any]
+    excluded: tuple[dict[str, str], ...]
+    warnings: tuple[str, ...]
+    environment: dict[str, Any]
+    schema: str = "facecure.report/1"
