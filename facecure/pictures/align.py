@@ -1,0 +1,75 @@
+"""Faces cut from decoded pictures: landmarks to a template, or the whole picture resized."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from facecure.kernels import warp_faces
+from facecure.types import F64, U8, FaceGeometry
+
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+def similarity(source: F64, target: F64) -> F64:
+    """Return the 2×3 similarity that maps `source` points nearest to `target`, both float64 (N, 2).
+
+    Least squares over scale, rotation and translation without reflection: Umeyama, PAMI 13(4), 1991, eq. 40-43.
+    In two dimensions the optimum is one complex ratio, so no SVD is needed.
+    """
+    mean_s, mean_t = source.mean(axis=0), target.mean(axis=0)
+    s = (source - mean_s) @ np.array([1, 1j])
+    t = (target - mean_t) @ np.array([1, 1j])
+    power = np.vdot(s, s).real
+    factor = np.vdot(s, t) / power if power > 0 else 1.0 + 0j
+    a, b = factor.real, factor.imag
+    linear = np.array([[a, -b], [b, a]])
+    return np.column_stack([linear, mean_t - linear @ mean_s])
+
+
+def align_matrix(landmarks: F64, geometry: FaceGeometry) -> F64:
+    """Return float64 (2, 3): face point → picture point, pixel centres at +0.5, for `kernels.warp_faces`.
+
+    Landmarks and template are pixel indices (a pixel's centre is its index), the convention of the published
+    templates and of `cv2.warpAffine`, under which the extractors were trained. Canvas region and input size are
+    composed into the same matrix.
+    """
+    assert geometry.canvas is not None
+    assert geometry.template is not None
+    to_picture = similarity(np.array(geometry.template), landmarks)
+    x0, y0, x1, y1 = geometry.region or (0, 0, *geometry.canvas)
+    # face (centres at +0.5) -> canvas (centres at +0.5) -> canvas index
+    scale = np.diag([(x1 - x0) / geometry.width, (y1 - y0) / geometry.height])
+    linear = to_picture[:, :2] @ scale
+    shift = to_picture[:, :2] @ np.array([x0 - 0.5, y0 - 0.5]) + to_picture[:, 2] + 0.5
+    return np.column_stack([linear, shift])
+
+
+def cut_face(picture: U8, geometry: FaceGeometry, landmarks: F64 | None) -> U8:
+    """Return one face, uint8 (h, w, 3) RGB, of the uint8 RGB `picture`; `landmarks` are needed for mode `align`."""
+    if geometry.mode == "align":
+        assert landmarks is not None
+        matrix = align_matrix(landmarks, geometry)
+        return warp_faces(picture, matrix, (geometry.width, geometry.height), border=geometry.border, threads=1)[0]
+    if geometry.padding:
+        rows, columns = (round(geometry.padding * side) for side in picture.shape[:2])
+        mode = "constant" if geometry.border == "black" else "edge"
+        picture = np.pad(picture, ((rows, rows), (columns, columns), (0, 0)), mode=mode)
+    if geometry.stretch:
+        picture = stretch(picture)
+    # Pillow's antialiased resize is what the study and the extractors' own loaders do to whole pictures
+    face = Image.fromarray(picture).resize((geometry.width, geometry.height), _FILTERS[geometry.interpolation])
+    return np.array(face)
+
+
+def stretch(picture: U8) -> U8:
+    """Return the picture with its values mapped from min…max to 0…255, one range for all channels, truncated.
+
+    Keras' `array_to_img` with `scale=True`, as Fawkes applies it before each resize (specification §1.2, quirk Q3).
+    """
+    values = picture.astype(np.float32)
+    values -= values.min()
+    top = values.max()
+    if top > 0:
+        values /= top
+    return (values * np.float32(255)).astype(np.uint8)

@@ -1,0 +1,83 @@
+"""Five landmarks of the main face by YuNet, through OpenCV's `FaceDetectorYN`."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from facecure.errors import InputError
+from facecure.types import F64, U8, digest_of
+
+THRESHOLD = 0.5
+RETRY_PADDING = 0.3  # of each side, for crops so tight that the network sees no head
+LONGEST_SIDE = 1280  # larger photos are reduced for detection only: YuNet's largest anchor is a few hundred pixels
+
+_QUIET = threading.Lock()  # the log level is one for the whole process
+
+
+class Detector:
+    """YuNet from an ONNX file. Safe to call from several threads; each gets a network of its own."""
+
+    def __init__(self, file: Path) -> None:
+        if not file.is_file():
+            raise InputError(f"detector {file}: no such file")
+        self.file = file
+        self.sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        self._local = threading.local()
+        try:
+            self._network()
+        except cv2.error as error:
+            raise InputError(f"detector {file} is no YuNet ONNX file that OpenCV can read: {error}") from error
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of the weights and every constant that decides which face is found where."""
+        return digest_of([self.sha256, THRESHOLD, RETRY_PADDING, LONGEST_SIDE])
+
+    def landmarks(self, picture: U8) -> F64 | None:
+        """Return the main face's five points, float64 (5, 2) as x, y in pixel indices of the uint8 RGB `picture`.
+
+        Order: eyes, nose, mouth corners, image-left first. Of several faces the one with the largest (area −
+        2·squared distance of its centre from the picture's). Without a hit, one more try with 30 % black padding;
+        None where that finds nothing either.
+        """
+        scale = min(1.0, LONGEST_SIDE / max(picture.shape[:2]))
+        image = picture[..., ::-1]
+        if scale < 1:
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        height, width = image.shape[:2]
+        faces, left, top = self._detect(image), 0, 0
+        if faces is None:
+            left, top = round(RETRY_PADDING * width), round(RETRY_PADDING * height)
+            padded = cv2.copyMakeBorder(image, top, top, left, left, cv2.BORDER_CONSTANT)
+            faces = self._detect(padded)
+        if faces is None:
+            return None
+        x, y, w, h = faces[:, :4].T
+        off_centre = (x - left + w / 2 - width / 2) ** 2 + (y - top + h / 2 - height / 2) ** 2
+        best = faces[np.argmax(w * h - 2 * off_centre)]
+        points: F64 = (best[4:14].reshape(5, 2).astype(np.float64) - (left, top)) / scale
+        return points
+
+    def _detect(self, bgr: U8) -> F64 | None:
+        network = self._network()
+        network.setInputSize((bgr.shape[1], bgr.shape[0]))
+        faces = network.detect(np.ascontiguousarray(bgr))[1]
+        return None if faces is None or not len(faces) else np.asarray(faces, np.float64)
+
+    def _network(self) -> cv2.FaceDetectorYN:
+        if not hasattr(self._local, "network"):
+            with _QUIET:
+                # OpenCV 5 warns at each creation that its CPU target needs no choosing
+                level = cv2.utils.logging.getLogLevel()
+                cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+                try:
+                    self._local.network = cv2.FaceDetectorYN.create(str(self.file), "", (320, 320), THRESHOLD)
+                finally:
+                    cv2.utils.logging.setLogLevel(level)
+        network: cv2.FaceDetectorYN = self._local.network
+        return network

@@ -1,0 +1,181 @@
+"""Samples from what the user names: a folder of identities, a FaceScrub download or a CSV / Parquet manifest."""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from facecure.errors import InputError, MissingDependency
+from facecure.pictures.facescrub import crop_folder, identity_of
+from facecure.pictures.pairing import drop_named_cloaks, pair, stripped
+from facecure.types import Exclusion, Role, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSets:
+    """All samples of a run, in row order (identities sorted, then file names), and what was left out by name."""
+
+    samples: tuple[Sample, ...]
+    excluded: tuple[Exclusion, ...]
+    warnings: tuple[str, ...] = field(default=())
+
+
+def read_sets(
+    clean: Path,
+    cloaked: Mapping[str, Path],
+    unprotected: Mapping[str, Path],
+    distractors: Sequence[Path],
+) -> PictureSets:
+    """Return the samples of a whole run, cloaked ones paired to clean ones.
+
+    Raises `InputError` for a source that does not exist or holds no picture at all.
+    """
+    for name in unprotected.keys() - cloaked.keys():
+        raise InputError(f"--unprotected {name}=… needs --cloaked {name}=… beside it")
+    excluded: list[Exclusion] = []
+    warnings: list[str] = []
+
+    def take(part: tuple[list[Sample], list[Exclusion]]) -> list[Sample]:
+        excluded.extend(part[1])
+        return part[0]
+
+    def read(source: Path, role: Role, cloak: str = "") -> list[Sample]:
+        samples, left_out, notes = read_samples(source, role, cloak)
+        warnings.extend(notes)
+        return take((samples, left_out))
+
+    people = take(_one_per_key(take(drop_named_cloaks(read(clean, "clean")))))
+    everything = list(people)
+    for name, source in unprotected.items():
+        everything += take(pair(people, read(source, "unprotected", name)))
+    for name, source in cloaked.items():
+        paired = take(pair(people, read(source, "cloaked", name)))
+        if not paired:
+            raise InputError(f"no picture of {source} pairs with one of {clean}: the first reasons are "
+                             f"{[e.reason for e in excluded[:3]]}")  # fmt: skip
+        everything += paired
+        excluded += _without_cloak(people, paired, name)
+    names = {sample.identity for sample in people}
+    for source in distractors:
+        for sample in read(source, "distractor"):
+            if sample.identity in names:
+                excluded.append(
+                    Exclusion(sample.path, f"distractor: {sample.identity!r} is also an identity of the clean pictures")
+                )
+            else:
+                everything.append(sample)
+    return PictureSets(tuple(everything), tuple(excluded), tuple(warnings))
+
+
+def read_samples(source: Path, role: Role = "clean", cloak: str = "") -> tuple[list[Sample], list[Exclusion], list[str]]:
+    """Return samples, exclusions and warnings of one folder or manifest.
+
+    A folder is `<identity>/<picture>`, `<identity>/face/<picture>` or flat `{name}_{image_id}_{face_id}` files. Every
+    file is a candidate, whatever its extension: what it is shows when it is opened. Hidden files are not pictures.
+    """
+    if source.is_file():
+        return _read_table(source, role, cloak)
+    if not source.is_dir():
+        raise InputError(f"{source}: no such folder or manifest")
+    samples: list[Sample] = []
+    excluded: list[Exclusion] = []
+    warnings: list[str] = []
+    for entry in _visible(source):
+        if not entry.is_dir():
+            stem = next(iter(stripped(entry.stem, role)), entry.stem)
+            name = identity_of(stem)
+            if name is None:
+                excluded.append(Exclusion(entry, "no identity: lies in no identity folder, no {name}_{id}_{face} name"))
+            else:
+                samples.append(_sample(name, entry, entry.stem, role, cloak))
+            continue
+        crops = crop_folder(entry)
+        if crops != entry and (beside := sum(p.is_file() for p in _visible(entry))):
+            warnings.append(f"{entry}: {beside} full pictures beside face/ are not used")
+        for path in _visible(crops):
+            if path.is_dir():
+                excluded.append(Exclusion(path, "folder: pictures are read from <identity>/ or <identity>/face/ only"))
+            else:
+                samples.append(_sample(entry.name, path, path.stem, role, cloak))
+    if not samples:
+        raise InputError(f"{source} holds no <identity>/<picture>")
+    samples.sort(key=lambda sample: (sample.identity, sample.path.name))
+    return samples, excluded, warnings
+
+
+def _read_table(source: Path, role: Role, cloak: str) -> tuple[list[Sample], list[Exclusion], list[str]]:
+    """Return samples of a manifest with the columns `identity`, `path` and optionally `key` (default: the stem).
+
+    Paths are relative to the manifest; a missing file is listed when it cannot be opened, like any other.
+    """
+    rows = _parquet_rows(source) if source.suffix == ".parquet" else _csv_rows(source)
+    samples: list[Sample] = []
+    for number, row in enumerate(rows, start=2 if source.suffix != ".parquet" else 1):
+        identity, path = row.get("identity"), row.get("path")
+        if not identity or not path:
+            raise InputError(f"{source}, row {number}: needs a value for the columns identity and path")
+        where = source.parent / path
+        samples.append(_sample(identity, where, row.get("key") or where.stem, role, cloak))
+    if not samples:
+        raise InputError(f"{source} has no rows; a manifest has the columns identity, path and optionally key")
+    samples.sort(key=lambda sample: (sample.identity, sample.path.name))
+    return samples, [], []
+
+
+def _csv_rows(source: Path) -> list[dict[str, str]]:
+    try:
+        with source.open(newline="", encoding="utf-8-sig") as file:
+            return list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{source} is no UTF-8 CSV manifest: {error}") from error
+
+
+def _parquet_rows(source: Path) -> list[dict[str, str]]:
+    try:
+        from pyarrow import ArrowInvalid, parquet
+    except ImportError as error:
+        raise MissingDependency("pyarrow", "parquet") from error
+    try:
+        rows: list[dict[str, str]] = parquet.read_table(source).to_pylist()
+    except ArrowInvalid as error:
+        raise InputError(f"{source} is no Parquet manifest: {error}") from error
+    return rows
+
+
+def _sample(identity: str, path: Path, key: str, role: Role, cloak: str) -> Sample:
+    # macOS stores decomposed names: the same person must not become two by spelling
+    return Sample(unicodedata.normalize("NFC", identity), path, unicodedata.normalize("NFC", key), role, cloak)
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _one_per_key(samples: Sequence[Sample]) -> tuple[list[Sample], list[Exclusion]]:
+    """Return clean samples whose stem is unique in their identity: x.jpg and x.png could not be told apart."""
+    groups: dict[tuple[str, str], list[Sample]] = defaultdict(list)
+    for sample in samples:
+        groups[sample.identity, sample.key].append(sample)
+    kept, excluded = [], []
+    for (_, key), group in groups.items():
+        kept += group[:1]
+        excluded += [
+            Exclusion(s.path, f"unpaired: {group[0].path.name} has the stem {key!r} too; keep one") for s in group[1:]
+        ]
+    return kept, excluded
+
+
+def _without_cloak(people: Iterable[Sample], paired: Iterable[Sample], cloak: str) -> list[Exclusion]:
+    """Return the clean pictures of cloaked identities that have no cloaked counterpart."""
+    found = {(sample.identity, sample.key) for sample in paired}
+    names = {identity for identity, _ in found}
+    reason = f"unpaired: no {cloak} counterpart, so absent from the gallery while this person is protected by it"
+    return [
+        Exclusion(sample.path, reason)
+        for sample in people
+        if sample.identity in names and (sample.identity, sample.key) not in found
+    ]

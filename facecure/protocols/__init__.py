@@ -1,0 +1,1 @@
+"""Who is enrolled, who is searched, and how often they are found."""

@@ -1,0 +1,119 @@
+"""All protected identities under all cloaks in one pass (design.md, "The population protocol").
+
+The released code rebuilds the gallery and refits its classifier for every protected identity. For 1-NN nothing needs
+rebuilding: a probe's nearest impostor does not depend on the cloak, its nearest cloaked mate concerns the person's own
+rows only, and other people's probes need their own row, their two nearest impostor identities and the distance to each
+cloaked set. The outcomes are those of the rebuild, row order and ties included.
+
+Gallery of a protected identity, in row order: other people's enrolled rows, distractors, own cloaked rows. The winner is
+the lexicographic minimum of (squared float64 distance, row).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from facecure.protocols.split import Protected, Split
+from facecure.search.exact import DISTRACTOR, Nearest, Rivals
+from facecure.search.masked import BLOCK_BYTES, closer, mates, rivals
+from facecure.types import F32, I64, Outcome
+
+
+def population(vectors: F32, split: Split, block_bytes: int = BLOCK_BYTES) -> dict[str, list[Outcome]]:
+    """Return per cloak one `Outcome` per protected identity, by 1-NN on Euclidean distance.
+
+    `vectors` float32 (N, D) is the embedding table that the split's rows index; `block_bytes` bounds working memory.
+    """
+    gallery = np.concatenate([split.enrolled, split.distractors])
+    gallery_labels = np.concatenate([split.enrolled_labels, np.full(len(split.distractors), DISTRACTOR)])
+    searched = np.concatenate([split.controls, *(p.probes for group in split.protected.values() for p in group)])
+    searched_labels = np.concatenate(
+        [split.control_labels, *(np.full(len(p.probes), p.label) for g in split.protected.values() for p in g)]
+    )
+    rows, position = np.unique(searched, return_index=True)
+    gallery_vectors = vectors[gallery]
+    found = rivals(vectors[rows], searched_labels[position], gallery_vectors, gallery_labels, block_bytes)
+    owners = _owners(gallery_vectors, gallery_labels)
+    return {
+        cloak: _outcomes(vectors, split, group, rows, found, owners, block_bytes)
+        for cloak, group in split.protected.items()
+    }
+
+
+def _outcomes(
+    vectors: F32,
+    split: Split,
+    group: Sequence[Protected],
+    rows: I64,
+    found: Rivals,
+    owners: dict[bytes, set[int]],
+    block_bytes: int,
+) -> list[Outcome]:
+    probes = [person.probes for person in group]
+    searched = np.concatenate([np.empty(0, np.int64), *probes])
+    impostor = found.impostor.distance[np.searchsorted(rows, searched)]
+    first, second = mates(vectors, probes, vectors, [person.cloaked for person in group])
+    clean, _ = mates(vectors, probes, vectors, [person.clean for person in group])
+    # own rows come last in the gallery, so at equal distance the impostor wins
+    identified, again = first.distance < impostor, second.distance < impostor
+    clean_identified = clean.distance < impostor
+    control_errors = _control_errors(vectors, split, group, rows, found, block_bytes)
+
+    outcomes, begin = [], 0
+    for person, errors in zip(group, control_errors, strict=True):
+        own = slice(begin, begin := begin + len(person.probes))
+        hits = Counter(first.row[own][identified[own]].tolist())
+        alone = Counter(first.row[own][identified[own] & ~again[own]].tolist())
+        # its own twin at distance 0 identifies an enrolled row, unless an equal row of somebody else comes earlier
+        foreign = sum(bool(owners.get(_key(vectors[row]), set()) - {person.label}) for row in person.cloaked)
+        outcomes.append(
+            Outcome(
+                identity=person.identity,
+                probes=len(person.probes),
+                identified=int(identified[own].sum()),
+                clean_identified=int(clean_identified[own].sum()),
+                enrolled=len(person.cloaked),
+                enrolled_identified=len(person.cloaked) - foreign,
+                control_probes=int((split.control_labels != person.label).sum()),
+                control_errors=int(errors),
+                revealed_by=tuple((row, count, alone[row]) for row, count in sorted(hits.items())),
+            )
+        )
+    return outcomes
+
+
+def _control_errors(
+    vectors: F32, split: Split, group: Sequence[Protected], rows: I64, found: Rivals, block_bytes: int
+) -> I64:
+    """Return int64 (identities,): other people's probes that are misidentified while each of `group` is cloaked."""
+    at = np.searchsorted(rows, split.controls)
+    mate, impostor, second = (Nearest(n.distance[at], n.row[at]) for n in (found.mate, found.impostor, found.second))
+    nearest_impostor = found.impostor_label[at]
+    # with u cloaked, u's clean rows are gone: whoever was nearest because of them falls back to the second impostor
+    right, right_without = mate.beats(impostor), mate.beats(second)
+    labels = np.array([person.label for person in group], np.int64)
+    errors = np.zeros(len(group), np.int64)
+    enrolled = [i for i, person in enumerate(group) if len(person.cloaked)]
+    sizes = [len(group[i].cloaked) for i in enrolled]
+    cloaked = np.concatenate([np.empty(0, np.int64), *(group[i].cloaked for i in enrolled)])
+    starts = np.cumsum([0, *sizes[:-1]]) if sizes else np.empty(0, np.int64)
+    for block, hidden in closer(vectors[split.controls], mate.distance, vectors[cloaked], starts, block_bytes):
+        kept = right[block, None] | ((nearest_impostor[block, None] == labels) & right_without[block, None])
+        kept[:, enrolled] &= ~hidden
+        errors += (~kept & (split.control_labels[block, None] != labels)).sum(axis=0)
+    return errors
+
+
+def _owners(vectors: F32, labels: I64) -> dict[bytes, set[int]]:
+    """Return which labels hold a vector, by its bytes."""
+    owners: dict[bytes, set[int]] = defaultdict(set)
+    for vector, label in zip(vectors, labels.tolist(), strict=True):
+        owners[_key(vector)].add(label)
+    return owners
+
+
+def _key(vector: F32) -> bytes:
+    return (vector + np.float32(0)).tobytes()  # −0 equals 0

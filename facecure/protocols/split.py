@@ -1,0 +1,130 @@
+"""Gallery and probes of a run, from samples alone: the same for every extractor.
+
+`facecure-2021` draws as the released code does (specification §7.1-7.2): one running generator over all identities for
+their role as *other people*, a re-seeded one for each *protected* identity. There a picture missing from one identity
+moves the splits of all later ones. `corrected` ranks each picture by a hash of (seed, split, identity, picture), so no
+identity depends on another, and removing a picture changes the side of at most one other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from facecure.types import I64, Sample
+
+Protocol = Literal["corrected", "facecure-2021"]
+PROBE_SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Protected:
+    """One identity under one cloak: rows of the embedding table.
+
+    `probes` are clean and searched; `cloaked` are enrolled under attack and `clean` are the same pictures without.
+    """
+
+    identity: str
+    label: int
+    probes: I64
+    clean: I64
+    cloaked: I64
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One division into gallery and probes: rows of the embedding table, int64, identities sorted.
+
+    `enrolled` are everybody's gallery rows in their role as other people, `controls` their probes; labels number the
+    identities. `distractors` are enrolled and never searched.
+    """
+
+    enrolled: I64
+    enrolled_labels: I64
+    controls: I64
+    control_labels: I64
+    distractors: I64
+    protected: Mapping[str, tuple[Protected, ...]]
+
+
+def make_split(samples: Sequence[Sample], cloaks: Sequence[str], protocol: Protocol, seed: int, repeat: int) -> Split:
+    """Return split number `repeat` of the usable samples; row i of the embedding table is `samples[i]`.
+
+    `seed` and `repeat` are not used by `facecure-2021`, which has the one split of `random.seed(10)`.
+    """
+    sets: dict[tuple[str, str], dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
+    order = sorted(range(len(samples)), key=lambda i: (samples[i].identity, samples[i].path.name, str(samples[i].path)))
+    for i in order:
+        sample = samples[i]
+        sets[sample.role, sample.cloak][sample.identity][sample.key] = i
+    people = sets["clean", ""]
+    labels = {identity: label for label, identity in enumerate(people)}
+
+    running = random.Random(10)
+
+    def positions(identity: str, keys: Sequence[str], generator: random.Random) -> set[int]:
+        if protocol == "facecure-2021":
+            return released_positions(len(keys), generator)
+        return hashed_positions(identity, keys, seed, repeat)
+
+    enrolled: list[int] = []
+    controls: list[int] = []
+    for identity, rows in people.items():
+        test = positions(identity, list(rows), running)
+        for position, row in enumerate(rows.values()):
+            (controls if position in test else enrolled).append(row)
+
+    protected: dict[str, tuple[Protected, ...]] = {}
+    for cloak in cloaks:
+        entries = []
+        for identity, cloaked in sets["cloaked", cloak].items():
+            uncloaked = sets.get(("unprotected", cloak), people).get(identity, {})
+            if protocol == "facecure-2021":  # its lists of clean and cloaked pictures have equal length
+                uncloaked = {key: row for key, row in uncloaked.items() if key in cloaked}
+            test = positions(identity, list(uncloaked), random.Random(10))
+            own = [key for position, key in enumerate(uncloaked) if position not in test and key in cloaked]
+            entries.append(
+                Protected(
+                    identity,
+                    labels[identity],
+                    _rows(row for position, row in enumerate(uncloaked.values()) if position in test),
+                    _rows(uncloaked[key] for key in own),
+                    _rows(cloaked[key] for key in own),
+                )
+            )
+        protected[cloak] = tuple(sorted(entries, key=lambda entry: entry.identity))
+
+    def label_of(rows: Sequence[int]) -> I64:
+        return _rows(labels[samples[row].identity] for row in rows)
+
+    # dicts of the sorted samples: distractors come in the order their folders were named
+    distractors = [i for i, sample in enumerate(samples) if sample.role == "distractor"]
+    return Split(
+        _rows(enrolled), label_of(enrolled), _rows(controls), label_of(controls), _rows(distractors), protected
+    )
+
+
+def released_positions(count: int, generator: random.Random) -> set[int]:
+    """Return the test positions among `count` pictures: the next sample call of the released code's generator."""
+    return set(generator.sample(range(count), int(PROBE_SHARE * count)))
+
+
+def hashed_positions(identity: str, keys: Sequence[str], seed: int, repeat: int) -> set[int]:
+    """Return the test positions among an identity's pictures: the 30 % of lowest hash, one at least of two or more."""
+
+    def rank(position: int) -> bytes:
+        text = "\0".join((str(seed), str(repeat), identity, keys[position]))
+        return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+    count = max(int(PROBE_SHARE * len(keys)), 1 if len(keys) > 1 else 0)
+    return set(sorted(range(len(keys)), key=rank)[:count])
+
+
+def _rows(rows: Sequence[int] | object) -> I64:
+    return np.fromiter(rows, np.int64)  # type: ignore[call-overload, no-any-return]

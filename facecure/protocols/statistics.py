@@ -1,0 +1,42 @@
+"""Intervals for rates that are stored as counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+from statistics import NormalDist
+
+import numpy as np
+
+FEWEST_IDENTITIES = 5
+_RESAMPLES = 10_000
+
+
+def wilson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float] | None:
+    """Return Wilson's score interval of a proportion, None without trials.
+
+    E. B. Wilson, JASA 22 (1927) 209-212. It treats the trials as independent.
+    """
+    if not trials:
+        return None
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    p = successes / trials
+    centre = (p + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z / (1 + z * z / trials) * sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
+    # at p = 0 and 1 the bound is exactly p, which rounding may miss
+    return (0.0 if successes == 0 else centre - half, 1.0 if successes == trials else centre + half)
+
+
+def bootstrap(counts: Sequence[tuple[int, int]], seed: int, confidence: float = 0.95) -> tuple[float, float] | None:
+    """Return the percentile interval of the pooled rate under resampling of whole identities.
+
+    `counts` holds (successes, trials) per identity; those without trials do not count. None below five identities,
+    where resampling says nothing. Probes of one person are alike, which Wilson's interval ignores and this one keeps.
+    """
+    table = np.array([pair for pair in counts if pair[1]], np.int64)
+    if len(table) < FEWEST_IDENTITIES:
+        return None
+    draws = np.random.default_rng(seed).integers(0, len(table), (_RESAMPLES, len(table)))
+    successes, trials = table[draws].sum(axis=1).T
+    low, high = np.quantile(successes / trials, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
