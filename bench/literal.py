@@ -6,9 +6,10 @@ The independent reference for `facecure.protocols.population`, for tests and ben
 from __future__ import annotations
 
 import numpy as np
+from sklearn.neighbors import KNeighborsClassifier
+
 from facecure.protocols.split import Protected, Split
 from facecure.types import F32
-from sklearn.neighbors import KNeighborsClassifier
 
 
 def literal(vectors: F32, split: Split, person: Protected) -> dict[str, np.ndarray]:

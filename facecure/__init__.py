@@ -1,1 +1,61 @@
-"""facecure: how often is a person still found by face recognition after cloaking their photos?"""
+"""facecure: how often is a person still found by face recognition after cloaking their photos?
+
+    import facecure as fc
+    report = fc.evaluate("clean/", {"fawkes-v1.0": "cloaked/"}, extractors=["extractor.toml"])
+
+Names are imported on first use; `import facecure` loads no runtime.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from facecure.embed import embed as embed
+    from facecure.errors import FacecureError as FacecureError
+    from facecure.evaluate import evaluate as evaluate
+    from facecure.extractors.runtimes.onnx import OnnxExtractor as OnnxExtractor
+    from facecure.extractors.spec import read_spec as read_spec
+    from facecure.kernels import warp_faces as warp_faces
+    from facecure.pictures.detect import Detector as Detector
+    from facecure.pictures.manifest import read_samples as read_samples
+    from facecure.report.markdown import markdown as markdown
+    from facecure.report.schema import read_report as read_report
+    from facecure.report.schema import write_report as write_report
+    from facecure.types import Report as Report
+
+_HOMES = {
+    "Detector": "facecure.pictures.detect",
+    "FacecureError": "facecure.errors",
+    "OnnxExtractor": "facecure.extractors.runtimes.onnx",
+    "Report": "facecure.types",
+    "embed": "facecure.embed",
+    "evaluate": "facecure.evaluate",
+    "markdown": "facecure.report.markdown",
+    "read_report": "facecure.report.schema",
+    "read_samples": "facecure.pictures.manifest",
+    "read_spec": "facecure.extractors.spec",
+    "warp_faces": "facecure.kernels",
+    "write_report": "facecure.report.schema",
+}
+__all__ = sorted(_HOMES)
+
+
+class _Package(ModuleType):
+    """Keeps `facecure.evaluate` and `facecure.embed` the functions, also after their modules were imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'facecure' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
+
+    def __dir__(self) -> list[str]:
+        return __all__
+
+
+sys.modules[__name__].__class__ = _Package

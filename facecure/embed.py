@@ -157,7 +157,9 @@ class _Column:
         if self._store is not None:
             new = slice(self._saved, len(self._hashes))
             fresh = [i for i in range(new.start, new.stop) if self._hashes[i] not in self.kept]
-            self._store.append([self._hashes[i] for i in fresh], np.array([self._vectors[i] for i in fresh], np.float32))
+            self._store.append(
+                [self._hashes[i] for i in fresh], np.array([self._vectors[i] for i in fresh], np.float32)
+            )
         self._saved = len(self._hashes)
 
     def vectors(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> F32:

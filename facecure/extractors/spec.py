@@ -7,18 +7,18 @@ import tomllib
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from facecure.errors import DigestMismatch, InputError
 from facecure.kernels import Normalise
 from facecure.types import FaceGeometry, digest_of
 
+_FACE_OPTIONS = ("interpolation", "border", "padding", "stretch")  # at the top level or under [face]
 _KEYS = {
-    "": {"name", "weights", "sha256", "input", "embedding", "face", "about", "interpolation", "border", "padding",
-         "stretch"},  # fmt: skip
+    "": {"name", "weights", "sha256", "input", "embedding", "face", "about", *_FACE_OPTIONS},
     "input": {"width", "height", "colour", "layout", "mean", "std"},
     "embedding": {"size", "normalise"},
-    "face": {"mode", "canvas", "template", "region", "interpolation", "border", "padding", "stretch"},
+    "face": {"mode", "canvas", "template", "region", *_FACE_OPTIONS},
     "about": {"training_set", "licence", "year"},
 }
 
@@ -102,7 +102,7 @@ def _parse(table: dict[str, Any], folder: Path) -> ExtractorSpec:
     sha256 = table.get("sha256")
     if sha256 is not None and (len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef")):
         raise InputError("sha256 must be 64 hexadecimal digits; leave it out rather than guessing")
-    options = {key: table[key] for key in ("interpolation", "border", "padding", "stretch") if key in table} | face
+    options = {key: table[key] for key in _FACE_OPTIONS if key in table} | face
     for key in ("canvas", "region"):
         if key in options:
             options[key] = tuple(options[key])
@@ -129,10 +129,10 @@ def _parse(table: dict[str, Any], folder: Path) -> ExtractorSpec:
 
 
 def _three(table: dict[str, Any], key: str) -> tuple[float, float, float]:
-    values = tuple(float(value) for value in table[key])
-    if len(values) != 3:
+    if len(table[key]) != 3:
         raise InputError(f"input.{key} needs three numbers, one per plane")
-    return cast(tuple[float, float, float], values)
+    first, second, third = map(float, table[key])
+    return first, second, third
 
 
 def _one_of(table: dict[str, Any], key: str, allowed: tuple[str, ...]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from PIL import Image
 
@@ -50,10 +52,12 @@ def cut_face(picture: U8, geometry: FaceGeometry, landmarks: F64 | None) -> U8:
     if geometry.mode == "align":
         assert landmarks is not None
         matrix = align_matrix(landmarks, geometry)
-        return warp_faces(picture, matrix, (geometry.width, geometry.height), border=geometry.border, threads=1)[0]
+        size = geometry.width, geometry.height
+        faces: U8 = warp_faces(picture, matrix, size, border=geometry.border, threads=1)
+        return faces[0]  # type: ignore[no-any-return]
     if geometry.padding:
         rows, columns = (round(geometry.padding * side) for side in picture.shape[:2])
-        mode = "constant" if geometry.border == "black" else "edge"
+        mode: Literal["constant", "edge"] = "constant" if geometry.border == "black" else "edge"
         picture = np.pad(picture, ((rows, rows), (columns, columns), (0, 0)), mode=mode)
     if geometry.stretch:
         picture = stretch(picture)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from facecure.errors import InputError
 from facecure.types import F64, U8, digest_of
@@ -46,7 +48,7 @@ class Detector:
         None where that finds nothing either.
         """
         scale = min(1.0, LONGEST_SIDE / max(picture.shape[:2]))
-        image = picture[..., ::-1]
+        image: npt.NDArray[Any] = picture[..., ::-1]
         if scale < 1:
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         height, width = image.shape[:2]
@@ -63,7 +65,7 @@ class Detector:
         points: F64 = (best[4:14].reshape(5, 2).astype(np.float64) - (left, top)) / scale
         return points
 
-    def _detect(self, bgr: U8) -> F64 | None:
+    def _detect(self, bgr: npt.NDArray[Any]) -> F64 | None:
         network = self._network()
         network.setInputSize((bgr.shape[1], bgr.shape[0]))
         faces = network.detect(np.ascontiguousarray(bgr))[1]

@@ -71,7 +71,9 @@ def read_sets(
     return PictureSets(tuple(everything), tuple(excluded), tuple(warnings))
 
 
-def read_samples(source: Path, role: Role = "clean", cloak: str = "") -> tuple[list[Sample], list[Exclusion], list[str]]:
+def read_samples(
+    source: Path, role: Role = "clean", cloak: str = ""
+) -> tuple[list[Sample], list[Exclusion], list[str]]:
     """Return samples, exclusions and warnings of one folder or manifest.
 
     A folder is `<identity>/<picture>`, `<identity>/face/<picture>` or flat `{name}_{image_id}_{face_id}` files. Every

@@ -70,9 +70,7 @@ def pair(clean: Iterable[Sample], others: Sequence[Sample]) -> tuple[list[Sample
             readings = " or ".join(map(repr, bases))
             excluded.append(Exclusion(sample.path, f"unpaired: may belong to {readings}; say which in a manifest"))
         else:
-            excluded.append(
-                Exclusion(sample.path, f"unpaired: no clean picture of {sample.identity!r} has this stem before a suffix")
-            )
+            excluded.append(Exclusion(sample.path, f"unpaired: {sample.identity!r} has no clean picture of this stem"))
     paired: list[Sample] = []
     for (_, key), group in found.items():
         if len(group) == 1:

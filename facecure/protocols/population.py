@@ -5,8 +5,8 @@ rebuilding: a probe's nearest impostor does not depend on the cloak, its nearest
 rows only, and other people's probes need their own row, their two nearest impostor identities and the distance to each
 cloaked set. The outcomes are those of the rebuild, row order and ties included.
 
-Gallery of a protected identity, in row order: other people's enrolled rows, distractors, own cloaked rows. The winner is
-the lexicographic minimum of (squared float64 distance, row).
+Gallery of a protected identity, in row order: other people's enrolled rows, distractors, own cloaked rows. The winner
+is the lexicographic minimum of (squared float64 distance, row).
 """
 
 from __future__ import annotations

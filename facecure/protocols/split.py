@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -126,5 +126,5 @@ def hashed_positions(identity: str, keys: Sequence[str], seed: int, repeat: int)
     return set(sorted(range(len(keys)), key=rank)[:count])
 
 
-def _rows(rows: Sequence[int] | object) -> I64:
-    return np.fromiter(rows, np.int64)  # type: ignore[call-overload, no-any-return]
+def _rows(rows: Iterable[int]) -> I64:
+    return np.fromiter(rows, np.int64)

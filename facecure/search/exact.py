@@ -49,7 +49,8 @@ class Rivals:
 def squared_distances(probes: F32, rows: F32) -> F64:
     """Return float64 (N,) squared distances of row i of `probes` to row i of `rows`, both float32 (N, D)."""
     difference = probes.astype(np.float64) - rows
-    return np.square(difference, out=difference).sum(axis=1)
+    squared: F64 = np.square(difference, out=difference).sum(axis=1)
+    return squared
 
 
 def knn(probes: F32, rows: F32, k: int, block: int = 1 << 22) -> tuple[F64, I64]:
@@ -98,7 +99,8 @@ def mates(
     the result follows the concatenation of the probe groups, its `row` indexes `rows`. The earlier in its group
     wins a tie.
     """
-    first, second = [], []
+    first: list[tuple[float, int]] = []
+    second: list[tuple[float, int]] = []
     for members, own in zip(probe_groups, row_groups, strict=True):
         for probe in members:
             distances = squared_distances(np.broadcast_to(probes[probe], (len(own), probes.shape[1])), rows[own])
@@ -106,9 +108,11 @@ def mates(
             for result, place in ((first, 0), (second, 1)):
                 hit = place < len(own)
                 result.append((distances[order[place]], own[order[place]]) if hit else (np.inf, -1))
-    return tuple(  # type: ignore[return-value]
-        Nearest(np.array([d for d, _ in r], np.float64), np.array([i for _, i in r], np.int64)) for r in (first, second)
-    )
+    return _nearest(first), _nearest(second)
+
+
+def _nearest(pairs: Sequence[tuple[float, int]]) -> Nearest:
+    return Nearest(np.array([d for d, _ in pairs], np.float64), np.array([row for _, row in pairs], np.int64))
 
 
 def closer(probes: F32, radius: F64, rows: F32, starts: I64, block: int = 1 << 22) -> Iterator[tuple[slice, Bool]]:

@@ -250,7 +250,7 @@ def _error(x: F32, longest: float) -> F64:
 
 def in_range(probes: F32, rows: F32) -> tuple[F32, F32, int]:
     """Return probes and rows multiplied by 2^exponent so that no square over- or underflows float32; usually as is."""
-    largest = max((max(float(a.max(initial=0)), -float(a.min(initial=0))) for a in (probes, rows)))
+    largest = max(max(float(a.max(initial=0)), -float(a.min(initial=0))) for a in (probes, rows))
     exponent = -int(np.frexp(largest)[1]) if largest > 0 else 0
     if abs(exponent) <= 20:
         return probes, rows, 0

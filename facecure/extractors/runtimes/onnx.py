@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from facecure.kernels import Normalise, available_threads
 from facecure.types import F32, Embeddings, Faces
 
 _PROVIDER = "CPUExecutionProvider"
-_INPUT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_INPUT_TYPES: dict[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
 class OnnxExtractor:
@@ -23,7 +24,7 @@ class OnnxExtractor:
     for different numbers of rows, and a picture's embedding must not depend on its neighbours.
     """
 
-    def __init__(self, spec: ExtractorSpec, *, threads: int = 0, batch: int = 16) -> None:
+    def __init__(self, spec: ExtractorSpec, *, threads: int = 0, batch: int = 8) -> None:
         try:
             import onnxruntime
         except ImportError as error:
@@ -84,7 +85,7 @@ class OnnxExtractor:
         parts = [self._forward(self._normalise(faces.pixels[i : i + self.batch]))
                  for i in range(0, len(faces.pixels), self.batch)]  # fmt: skip
         vectors = np.concatenate(parts) if parts else np.empty((0, self.spec.embedding_size), np.float32)
-        bad = ~np.isfinite(vectors).all(axis=1)
+        bad = np.asarray(~np.isfinite(vectors).all(axis=1))
         if self.spec.normalise:
             norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
             bad |= norms == 0
@@ -102,6 +103,11 @@ class OnnxExtractor:
             block = np.ascontiguousarray(block.transpose(0, 2, 3, 1))
         (result,) = self._session.run([self._output], {self._input: block})
         rows: F32 = result.reshape(self.batch, -1)[:count].astype(np.float32)
+        if rows.shape[1] != self.spec.embedding_size:
+            raise InputError(
+                f"extractor {self.spec.name}: the graph returns {rows.shape[1]} values per face, the spec says "
+                f"{self.spec.embedding_size}"
+            )
         return rows
 
     def _check_input(self) -> tuple[str, type[np.floating[Any]], int | None]:
@@ -118,14 +124,17 @@ class OnnxExtractor:
         if not fits:
             raise InputError(f"extractor {spec.name}: the graph takes {shape}, the spec says {('batch', *size)}")
         if inputs[0].type not in _INPUT_TYPES:
-            raise InputError(f"extractor {spec.name}: the graph takes {inputs[0].type}; float and float16 are supported")
+            raise InputError(
+                f"extractor {spec.name}: the graph takes {inputs[0].type}; float and float16 are supported"
+            )
         return inputs[0].name, _INPUT_TYPES[inputs[0].type], shape[0] if isinstance(shape[0], int) else None
 
     def _find_output(self) -> str:
         """Return the name of the only output that can hold the embedding."""
         outputs, spec = self._session.get_outputs(), self.spec
-        fitting = [o.name for o in outputs if o.shape and o.shape[1:2] in ([spec.embedding_size], [])
-                   or (len(o.shape) > 1 and not isinstance(o.shape[1], int))]  # fmt: skip
+        known = {o.name: o.shape[1:] for o in outputs if all(isinstance(side, int) for side in o.shape[1:])}
+        fitting = [name for name, sides in known.items() if prod(sides) == spec.embedding_size]
+        fitting = fitting or [o.name for o in outputs if o.name not in known]  # symbolic: the result is checked instead
         if len(fitting) != 1:
             found = {o.name: o.shape for o in outputs}
             raise InputError(f"extractor {spec.name}: no single output of size {spec.embedding_size} among {found}")

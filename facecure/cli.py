@@ -1,0 +1,214 @@
+"""The command line: a shell over the Python functions."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from facecure.embed import embed as embed_pictures
+from facecure.environment import EXTRAS, environment, version_of
+from facecure.errors import FacecureError, InputError
+from facecure.evaluate import evaluate as evaluate_pictures
+from facecure.extractors.runtimes.onnx import OnnxExtractor
+from facecure.extractors.spec import read_spec
+from facecure.pictures.detect import Detector
+from facecure.pictures.manifest import read_samples
+from facecure.report.markdown import markdown
+from facecure.report.schema import write_report
+from facecure.report.terminal import terminal
+
+app = typer.Typer(
+    name="facecure",
+    help="How often is a person still found by face recognition after cloaking their photos?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+class ProtocolName(StrEnum):
+    """The protocols on offer, as the command line spells them."""
+
+    corrected = "corrected"
+    facecure_2021 = "facecure-2021"
+
+
+ExtractorOption = Annotated[
+    list[Path], typer.Option("--extractor", "-e", metavar="SPEC.toml", help="Extractor spec; may be repeated.")
+]
+DetectorOption = Annotated[
+    Path | None,
+    typer.Option(envvar="FACECURE_DETECTOR", metavar="FILE", help="YuNet ONNX file, for extractors that align faces."),
+]
+ThreadsOption = Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")]
+
+
+@app.command(
+    epilog="**Examples**\n\n"
+    "`facecure evaluate --clean photos/ --cloaked fawkes-v1.0=cloaked/ -e arcface.toml --detector yunet.onnx "
+    "--out run/`\n\n"
+    "`facecure evaluate --clean faces/ --cloaked lowkey=attacked/ --unprotected lowkey=small/ --distractors lfw/ "
+    "-e a.toml -e b.toml --protocol facecure-2021 --out run/`"
+)
+def evaluate(
+    *,
+    clean: Annotated[
+        Path, typer.Option(metavar="DIR", help="Clean pictures: <identity>/<picture>, or a CSV / Parquet manifest.")
+    ],
+    cloaked: Annotated[
+        list[str], typer.Option(metavar="NAME=DIR", help="A cloak and the folder with its pictures; may be repeated.")
+    ],
+    extractor: ExtractorOption,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where report.json, report.md and embeddings/ go.")],
+    distractors: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Other people, enrolled and never searched; may be repeated."),
+    ] = None,
+    unprotected: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=DIR", help="Clean counterparts of a cloak where they differ from --clean."),
+    ] = None,
+    detector: DetectorOption = None,
+    protocol: Annotated[
+        ProtocolName, typer.Option(help="Rules for split, row order and ties.")
+    ] = ProtocolName.corrected,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="Random splits; default 10, or the one of facecure-2021.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the splits and the bootstrap.")] = 0,
+    threads: ThreadsOption = 0,
+) -> None:
+    """Protection rates of cloaked pictures, for every cloak and extractor.
+
+    Run again after an interruption: pictures already embedded under --out are not embedded twice.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with _progress() as progress:
+        report = evaluate_pictures(
+            clean,
+            _named(cloaked, "--cloaked"),
+            extractors=extractor,
+            distractors=distractors or [],
+            unprotected=_named(unprotected or [], "--unprotected"),
+            detector=detector,
+            protocol=protocol.value,
+            repeats=repeats,
+            seed=seed,
+            keep=out / "embeddings",
+            threads=threads,
+            progress=progress,
+        )
+    write_report(report, out / "report.json")
+    (out / "report.md").write_text(markdown(report), encoding="utf-8")
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 160)  # a file or pipe has no edge to wrap at
+    console.print(terminal(report))
+    console.print(f"Everything in [bold]{out / 'report.md'}[/], for programs in {out / 'report.json'}", soft_wrap=True)
+
+
+@app.command(
+    epilog="**Example**\n\n"
+    "`facecure embed photos/ -e arcface.toml --detector yunet.onnx --out embeddings/` writes `embeddings/arcface.npz` "
+    "with `vectors`, `identities`, `paths`, `sha256` and `extractor` (the digest)."
+)
+def embed(
+    pictures: Annotated[Path, typer.Argument(metavar="DIR", help="<identity>/<picture>, or a CSV / Parquet manifest.")],
+    *,
+    extractor: ExtractorOption,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where NAME.npz per extractor and embed.json go.")],
+    detector: DetectorOption = None,
+    threads: ThreadsOption = 0,
+) -> None:
+    """Embeddings of all pictures in a folder, one NPZ file per extractor."""
+    ready = [OnnxExtractor(read_spec(spec), threads=threads) for spec in extractor]
+    finder = Detector(detector) if detector else None
+    samples, excluded, _ = read_samples(pictures)
+    with _progress() as progress:
+        table = embed_pictures(samples, ready, finder, store=out / "embeddings", threads=threads, progress=progress)
+    for one, embeddings in zip(ready, table.embeddings, strict=True):
+        np.savez(
+            out / f"{one.spec.name}.npz",
+            vectors=embeddings.vectors,
+            identities=np.array([s.identity for s in table.samples]),
+            paths=np.array([str(s.path) for s in table.samples]),
+            sha256=np.array(table.sha256),
+            extractor=np.array(embeddings.extractor),
+        )
+    left_out = [{"path": str(e.path), "reason": e.reason} for e in [*excluded, *table.excluded]]
+    what = {"extractors": [one.what_ran for one in ready], "excluded": left_out, "environment": environment()}
+    (out / "embed.json").write_text(json.dumps(what, indent=1, ensure_ascii=False), encoding="utf-8")
+    Console().print(
+        f"{len(table.samples)} pictures embedded, {len(left_out)} excluded (reasons in {out / 'embed.json'})"
+    )
+
+
+@app.command()
+def info() -> None:
+    """Versions, processor, what was built, and which extras are installed."""
+    found = environment()
+    table = Table("", "", show_header=False, box=None)
+    for key in ("python", "platform", "cpu", "cpu_simd", "threads", "cuda_built", "cuda_devices", "commit"):
+        table.add_row(key.replace("_", " "), str(found[key]))
+    table.add_row("packages", ", ".join(f"{name} {version}" for name, version in found["versions"].items()))
+    for extra, packages in EXTRAS.items():
+        missing = [package for package in packages if version_of(package) is None]
+        state = f'missing {", ".join(missing)}: pip install "facecure\\[{extra}]"' if missing else "complete"
+        table.add_row(f"extra {extra}", state)
+    Console().print(table)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend end with one line and status 2."""
+    try:
+        app()
+    except FacecureError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted; the same command continues where this one stopped")
+        sys.exit(130)
+
+
+def _named(entries: Sequence[str], option: str) -> dict[str, str]:
+    """Return name → folder of NAME=DIR entries."""
+    found: dict[str, str] = {}
+    for entry in entries:
+        name, equals, folder = entry.partition("=")
+        if not (name and equals and folder):
+            raise InputError(f"{option} takes NAME=DIR, such as lowkey=pictures/attacked, not {entry!r}")
+        if name in found:
+            raise InputError(f"{option} {name}=… is given twice; give each cloak a name of its own")
+        found[name] = folder
+    return found
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a callback that draws one bar per stage on standard error."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done)
+
+        yield update

@@ -1,0 +1,56 @@
+"""What ran: versions, processor, build; for reports and `facecure info`."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from facecure import _core
+from facecure.kernels import available_threads
+
+EXTRAS = {
+    "cpu": ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "faiss-cpu"),
+    "gpu": ("torch", "onnx", "onnxscript", "onnxruntime-gpu", "faiss-gpu"),
+    "dali": ("nvidia-dali-cuda130",),
+    "tensorrt": ("tensorrt",),
+    "ray": ("ray",),
+    "report": ("matplotlib",),
+    "convert": ("tf-keras", "tf2onnx"),
+    "parquet": ("pyarrow",),
+}
+_BASE = ("facecure", "numpy", "pillow", "opencv-python-headless")
+
+
+def version_of(package: str) -> str | None:
+    """Return the installed version of a distribution, None where it is not installed. Imports nothing."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def environment() -> dict[str, Any]:
+    """Return the versions, processor and build that a report states."""
+    build = _core.build_info()
+    packages = (*_BASE, *dict.fromkeys(p for group in EXTRAS.values() for p in group))
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cpu_simd": build["simd"],
+        "threads": available_threads(),
+        "cuda_built": build["cuda"],
+        "cuda_devices": build["cuda_devices"],
+        "commit": build["commit"] or "unknown",
+        "versions": {package: found for package in packages if (found := version_of(package))},
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -1,0 +1,1 @@
+"""Reports: JSON is the record, everything else is rendered from it."""

@@ -1,0 +1,153 @@
+"""A report as Markdown, from its JSON content alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import stdev
+
+from facecure.types import Cell, Report, RevealedBy
+
+HEADINGS = ("cloak", "extractor", "protection rate", "identified", "95 % interval", "clean error", "others' error",
+            "bootstrap", "sd over splits")  # fmt: skip
+
+
+def markdown(report: Report) -> str:
+    """Return the whole report as Markdown."""
+    parts = [
+        "# Protection rates",
+        "Share of a protected person's clean probes that are *not* identified, the gallery holding only cloaked "
+        "pictures of them. The clean error beside it is the same with uncloaked ones: protection is what exceeds it.",
+        _table(HEADINGS, [row(cell) for cell in report.cells]),
+        _reading(report),
+        *_warnings(report),
+        "## Weakest cloaked pictures",
+        "In 1-NN one weak cloak undoes all strong ones.",
+        _table(("cloak", "extractor", "picture", "alone reveals", "rate", "rate without it"),
+               [weakest_row(cell) for cell in report.cells if weakest(cell)]),
+        "## Identities",
+        *(_identities(cell) for cell in report.cells),
+        *_excluded(report),
+        *_what_ran(report),
+    ]  # fmt: skip
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def row(cell: Cell) -> tuple[str, ...]:
+    """Return the cell under `HEADINGS`."""
+    return (
+        cell.cloak,
+        cell.extractor,
+        percent(cell.protection_rate),
+        f"{cell.identified} of {cell.probes}",
+        interval(cell.interval),
+        percent(cell.clean_error),
+        percent(cell.control_error),
+        interval(cell.bootstrap),
+        percent(_spread(cell)),
+    )
+
+
+def percent(rate: float | None) -> str:
+    """Return a rate as per cent with one decimal, a dash for None."""
+    return "–" if rate is None else f"{100 * rate:.1f} %"
+
+
+def interval(bounds: tuple[float, float] | None) -> str:
+    """Return two rates as `low-high %`, a dash for None."""
+    return "–" if bounds is None else f"{100 * bounds[0]:.1f}-{100 * bounds[1]:.1f} %"
+
+
+def weakest(cell: Cell) -> RevealedBy | None:
+    """Return the cloaked picture that alone reveals its person most often, None where no single one does."""
+    pictures = [picture for person in cell.identities for picture in person.revealed_by if picture.alone]
+    return max(pictures, key=lambda picture: (picture.alone, picture.probes), default=None)
+
+
+def weakest_row(cell: Cell) -> tuple[str, ...]:
+    """Return cloak, extractor, weakest picture, probes that only it reveals, the rate, and the rate without it."""
+    picture = weakest(cell)
+    assert picture is not None
+    without = 1 - (cell.identified - picture.alone) / cell.probes
+    found = f"{picture.alone} of {cell.probes} probes"
+    return cell.cloak, cell.extractor, f"`{picture.path}`", found, percent(cell.protection_rate), percent(without)
+
+
+def _spread(cell: Cell) -> float | None:
+    """Return the standard deviation of the pooled rate over splits, None for fewer than two."""
+    rates = [rate for rate in cell.split_rates if rate is not None]
+    return stdev(rates) if len(rates) > 1 else None
+
+
+def _reading(report: Report) -> str:
+    protocol = report.protocol
+    lines = [f"Protocol **{protocol['name']}**, {protocol['splits']} split(s), seed {protocol['seed']}, 1-NN."]
+    if protocol["splits"] == 1:
+        lines.append("With one split the interval omits the variance of the split itself.")
+    else:
+        lines.append(
+            "The interval is Wilson's over all probes of all splits: a picture that is a probe in several of them "
+            "counts each time, so it is narrower than the evidence. The bootstrap resamples identities (– below five); the "
+            "standard deviation over splits says how much the choice of gallery pictures moves the rate."
+        )
+    return " ".join(lines) + "\n\n" + "\n".join(f"- {note}" for note in protocol["notes"])
+
+
+def _identities(cell: Cell) -> str:
+    rows = [
+        (
+            person.identity,
+            percent(1 - person.identified / person.probes),
+            f"{person.identified} of {person.probes}",
+            interval(person.interval),
+            percent(1 - person.clean_identified / person.probes),
+            percent(person.control_errors / person.control_probes if person.control_probes else None),
+            percent(1 - person.enrolled_identified / person.enrolled),
+        )
+        for person in cell.identities
+    ]
+    headings = ("identity", "protection rate", "identified", "95 % interval", "clean error", "others' error",
+                "error on own cloaked pictures")  # fmt: skip
+    title = f"### {cell.cloak} / {cell.extractor}"
+    mean = f"Mean over identities: {percent(cell.identity_mean)}."
+    left = "; ".join(f"{entry['identity']} ({entry['reason']})" for entry in cell.unmeasured)
+    return "\n\n".join([title, _table(headings, rows), mean + (f" Without a rate: {left}." if left else "")])
+
+
+def _warnings(report: Report) -> list[str]:
+    return ["## Warnings", "\n".join(f"- {line}" for line in report.warnings)] if report.warnings else []
+
+
+def _excluded(report: Report) -> list[str]:
+    used = [(name, *(str(count[key]) for key in ("identities", "pictures", "found")))
+            for name, count in report.pictures.items()]  # fmt: skip
+    parts = ["## Pictures", _table(("set", "identities", "pictures used", "found by name"), used)]
+    if report.excluded:
+        parts.append(_table(("excluded picture", "reason"), [(f"`{e['path']}`", e["reason"]) for e in report.excluded]))
+    return parts
+
+
+def _what_ran(report: Report) -> list[str]:
+    found = report.environment
+    rows = [
+        (e["name"], e["runtime"], e["precision"], e["device"], e["weights_sha256"][:12], e["digest"][:12],
+         str(e["training_set"]), str(e["year"] or "–"), str(e["licence"]))
+        for e in found["extractors"]
+    ]  # fmt: skip
+    headings = ("extractor", "runtime", "precision", "device", "weights", "digest", "training set", "year", "licence")
+    detector = f"Detector {found['detector']['sha256'][:12]}. " if found["detector"] else ""
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in found["seconds"].items())
+    return [
+        "## What ran",
+        _table(headings, rows),
+        f"{detector}{found['cpu']} ({found['cpu_simd']}), {found['threads']} threads, Python {found['python']}, commit "
+        f"{found['commit'][:12]}. {versions}.",
+        f"Time: {seconds}.",
+    ]
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

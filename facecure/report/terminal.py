@@ -1,0 +1,41 @@
+"""A report as a terminal table, from its JSON content alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import PurePath
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from facecure.report.markdown import HEADINGS, percent, row, weakest, weakest_row
+from facecure.types import Report
+
+_COLUMNS = 7  # bootstrap and spread are left to the Markdown
+
+
+def terminal(report: Report) -> RenderableType:
+    """Return what `rich` prints after a run: the table, the weakest pictures, exclusions by kind, warnings."""
+    name, splits = report.protocol["name"], report.protocol["splits"]
+    table = Table(title=f"Protection rates ({name}, {splits} split{'s' * (splits > 1)}, 1-NN)", title_justify="left")
+    for heading in HEADINGS[:_COLUMNS]:
+        table.add_column(heading, justify="left" if heading in ("cloak", "extractor") else "right", no_wrap=True)
+    for cell in report.cells:
+        table.add_row(*map(escape, row(cell)[:_COLUMNS]))
+    lines: list[RenderableType] = [table]
+    for cell in report.cells:
+        if picture := weakest(cell):
+            without = weakest_row(cell)[-1]
+            lines.append(
+                Text(
+                    f"{cell.cloak} / {cell.extractor}: weakest picture {PurePath(picture.path).name} alone reveals "
+                    f"{picture.alone} probes; {without} without it instead of {percent(cell.protection_rate)}"
+                )
+            )
+    kinds = Counter(entry["reason"].split(":")[0] for entry in report.excluded)
+    if kinds:
+        lines.append(Text("Excluded: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())))
+    lines += [Text(f"Warning: {warning}", style="yellow") for warning in report.warnings]
+    return Group(*lines)

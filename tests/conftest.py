@@ -1,0 +1,104 @@
+"""Small pictures and extractors made on the spot, and the way to the shared real ones."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+SHARED = {"assets": "FACECURE_ASSETS", "golden": "FACECURE_GOLDEN"}
+
+
+def _shared(name: str) -> Path:
+    default = Path(__file__).parents[2] / "shared" / name
+    folder = Path(os.environ.get(SHARED[name], default))
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent; name another one with {SHARED[name]}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    return _shared("assets")
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    return _shared("golden")
+
+
+def save_onnx(file: Path, nodes, inputs, outputs, weights=None) -> Path:
+    """Write a checked ONNX graph; inputs and outputs are (name, shape), all float32."""
+    value = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)  # noqa: E731
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [value(*i) for i in inputs],
+        [value(*o) for o in outputs],
+        [numpy_helper.from_array(array, name) for name, array in (weights or {}).items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    onnx.save(model, file)
+    return file
+
+
+@pytest.fixture
+def make_spec(tmp_path):
+    """Return a function that writes an extractor: 16×16 crops, mean colour of 4×4 blocks → 48 values."""
+
+    def make(name: str = "blocks", text: str | None = None, **replace: str) -> Path:
+        folder = tmp_path / "extractors"
+        folder.mkdir(exist_ok=True)
+        nodes = [
+            helper.make_node("AveragePool", ["faces"], ["blocks"], kernel_shape=[4, 4], strides=[4, 4]),
+            helper.make_node("Flatten", ["blocks"], ["embedding"], axis=1),
+        ]
+        if not (folder / "blocks.onnx").exists():
+            save_onnx(folder / "blocks.onnx", nodes, [("faces", ["n", 3, 16, 16])], [("embedding", ["n", 48])])
+        spec = text or (
+            f'name = "{name}"\n'
+            'weights = "blocks.onnx"\n'
+            "input = { width = 16, height = 16, mean = [127.5, 127.5, 127.5], std = [128.0, 128.0, 128.0] }\n"
+            "embedding = { size = 48 }\n"
+        )
+        for old, new in replace.items():
+            assert old in spec
+            spec = spec.replace(old, new)
+        file = folder / f"{name}.toml"
+        file.write_text(spec, encoding="utf-8")
+        return file
+
+    return make
+
+
+@pytest.fixture
+def people(tmp_path):
+    """Return a function that writes identity folders of small patterned pictures and returns their folder.
+
+    A person is a smooth random colour pattern, a picture of them that pattern with noise; `shift` blends in the pattern
+    of the next person, as a cloak would.
+    """
+
+    def make(
+        folder: str = "clean", identities: int = 4, pictures: int = 6, *, suffix: str = "", shift: float = 0.0,
+        noise: float = 20.0, seed: int = 0, names: str = "person_{:02d}",
+    ) -> Path:  # fmt: skip
+        patterns = np.random.default_rng(seed).uniform(0, 255, (identities, 4, 4, 3))
+        rng = np.random.default_rng([seed, len(suffix), int(100 * shift)])
+        for i in range(identities):
+            person = tmp_path / folder / names.format(i)
+            person.mkdir(parents=True, exist_ok=True)
+            for k in range(pictures):
+                pattern = (1 - shift) * patterns[i] + shift * patterns[(i + 1) % identities]
+                pixels = np.clip(pattern + rng.normal(0, noise, pattern.shape), 0, 255).astype(np.uint8)
+                image = Image.fromarray(pixels).resize((40, 40), Image.Resampling.BICUBIC)
+                image.save(person / f"photo_{k:03d}{suffix}.png")
+        return tmp_path / folder
+
+    return make
