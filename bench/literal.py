@@ -1,6 +1,7 @@
-"""The released procedure with scikit-learn: one protected identity at a time, gallery rebuilt, classifier refitted.
+"""The released procedure: one protected identity at a time, gallery rebuilt, classifier refitted.
 
-The independent reference for `facecure.protocols.population`, for tests and benchmarks only (specification §7.3-7.6).
+Independent references for `facecure.protocols.population`, for tests and benchmarks only (specification §7.3-7.6). Both
+return bool arrays: `probes` identified under attack, `clean` without, `enrolled` cloaked rows and `controls` right.
 """
 
 from __future__ import annotations
@@ -13,25 +14,43 @@ from facecure.types import F32
 
 
 def literal(vectors: F32, split: Split, person: Protected) -> dict[str, np.ndarray]:
-    """Return bool arrays: `probes` and `clean` identified under attack and without, `enrolled`, `controls` right."""
+    """Return the outcomes by scikit-learn, whose choice among exactly tied rows is undefined."""
+
+    def predict(rows: np.ndarray, labels: np.ndarray, probes: np.ndarray) -> np.ndarray:
+        if not len(probes):
+            return np.empty(0, np.int64)
+        return KNeighborsClassifier(n_neighbors=1).fit(vectors[rows], labels).predict(vectors[probes])
+
+    return _outcomes(split, person, predict)
+
+
+def lexicographic(vectors: F32, split: Split, person: Protected) -> dict[str, np.ndarray]:
+    """Return the outcomes by float64 distance, the earlier row winning a tie."""
+
+    def predict(rows: np.ndarray, labels: np.ndarray, probes: np.ndarray) -> np.ndarray:
+        gallery = vectors[rows].astype(np.float64)
+        nearest = [np.argmin(((gallery - vectors[probe]) ** 2).sum(axis=1)) for probe in probes]
+        return labels[np.array(nearest, np.int64)]
+
+    return _outcomes(split, person, predict)
+
+
+def _outcomes(split: Split, person: Protected, predict) -> dict[str, np.ndarray]:
     others = split.enrolled_labels != person.label
     control = split.control_labels != person.label
-    gallery = [vectors[split.enrolled[others]], vectors[split.distractors]]
-    labels = [split.enrolled_labels[others], -2 - np.arange(len(split.distractors))]  # everybody else is nobody's mate
-    own = np.full(len(person.cloaked), person.label)
+    nobody = -2 - np.arange(len(split.distractors))  # distractors are nobody's mates
+    labels = np.concatenate([split.enrolled_labels[others], nobody, np.full(len(person.cloaked), person.label)])
 
-    def fit(rows: np.ndarray) -> KNeighborsClassifier:
-        model = KNeighborsClassifier(n_neighbors=1)
-        return model.fit(np.concatenate([*gallery, vectors[rows]]), np.concatenate([*labels, own]))
+    def rows(own: np.ndarray) -> np.ndarray:
+        return np.concatenate([split.enrolled[others], split.distractors, own])
 
-    attacked = fit(person.cloaked)
-
-    def right(model: KNeighborsClassifier, rows: np.ndarray, truth: np.ndarray | int) -> np.ndarray:
-        return model.predict(vectors[rows]) == truth if len(rows) else np.empty(0, bool)
-
+    # one classifier serves three questions, so it is asked once
+    asked = np.concatenate([person.probes, person.cloaked, split.controls[control]])
+    answers = predict(rows(person.cloaked), labels, asked)
+    probes, enrolled, controls = np.split(answers, np.cumsum([len(person.probes), len(person.cloaked)]))
     return {
-        "probes": right(attacked, person.probes, person.label),
-        "clean": right(fit(person.clean), person.probes, person.label),
-        "enrolled": right(attacked, person.cloaked, person.label),
-        "controls": right(attacked, split.controls[control], split.control_labels[control]),
+        "probes": probes == person.label,
+        "clean": predict(rows(person.clean), labels, person.probes) == person.label,
+        "enrolled": enrolled == person.label,
+        "controls": controls == split.control_labels[control],
     }

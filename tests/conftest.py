@@ -102,3 +102,46 @@ def people(tmp_path):
         return tmp_path / folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def real_embeddings(assets, tmp_path_factory):
+    """Return usable samples (clean, all cloaks that tools made, LFW people as distractors) and their embeddings.
+
+    By the first aligned 112×112 model of the assets; everything is discovered by layout, nothing named.
+    """
+    from facecure.embed import embed
+    from facecure.extractors.runtimes.onnx import OnnxExtractor
+    from facecure.extractors.spec import read_spec
+    from facecure.pictures.detect import Detector
+    from facecure.pictures.manifest import read_sets
+
+    folders = [f for f in sorted((assets / "facescrub").iterdir()) if f.is_dir()]
+    first = {f: next(f.rglob("*.*")).stem for f in folders}
+    cloaked = {f.name: f for f in folders if first[f].endswith(("_cloaked", "_attacked"))}
+    clean = next(f for f in folders if f not in cloaked.values() and not first[f].endswith("_small"))
+    sets = read_sets(clean, cloaked, {}, [])
+    spec = real_specs(assets, tmp_path_factory.mktemp("specs"))[0]
+    detector = Detector(next((assets / "models").glob("yunet*.onnx")))
+    table = embed(sets.samples, [OnnxExtractor(read_spec(spec))], detector)
+    return table.samples, table.embeddings[0].vectors
+
+
+def real_specs(assets: Path, folder: Path) -> list[Path]:
+    """Write a spec for every 112×112 model of the assets; preprocessing is taken to be inside the graph."""
+    specs = []
+    for file in sorted((assets / "models").glob("*.onnx")):
+        graph = onnx.load(file, load_external_data=False).graph
+        sides = [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim][2:]
+        size = graph.output[0].type.tensor_type.shape.dim[-1].dim_value
+        if sides != [112, 112] or not size:
+            continue
+        specs.append(folder / f"{file.stem}.toml")
+        specs[-1].write_text(
+            f'name = "{file.stem}"\nweights = "{file}"\n'
+            "input = { width = 112, height = 112, mean = [0, 0, 0], std = [1, 1, 1] }\n"
+            f"embedding = {{ size = {size} }}\n[face]\nmode = 'align'\ncanvas = [112, 112]\n"
+            "template = [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], "
+            "[70.7299, 92.2041]]\n"
+        )
+    return specs

@@ -1,0 +1,157 @@
+"""Every fast search returns exactly the rows of the definition, and the definition those of independent references."""
+
+from __future__ import annotations
+
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+from facecure.errors import InputError, MissingDependency
+from facecure.search import exact, faiss, masked
+
+KINDS = ("random", "unit", "integers", "duplicates", "near-ties", "huge", "tiny", "wide range", "zero")
+
+
+def vectors(kind: str, rng: np.random.Generator, probes: int, rows: int, size: int):
+    """Return float32 probes and rows of a kind that strains ties, rounding or range."""
+    x, y = rng.standard_normal((probes, size)), rng.standard_normal((rows, size))
+    if kind == "unit":
+        x, y = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (x, y))
+    elif kind == "integers":  # many exact ties between different rows
+        x, y = rng.integers(-1, 2, x.shape), rng.integers(-1, 2, y.shape)
+    elif kind == "duplicates":
+        few = rng.standard_normal((4, size))
+        x, y = few[rng.integers(0, 4, probes)], few[rng.integers(0, 4, rows)]
+    elif kind == "near-ties":  # closer together than float32 scores resolve
+        centre = rng.standard_normal(size)
+        x, y = centre + 1e-6 * x, centre + 1e-6 * y
+    elif kind in ("huge", "tiny"):
+        x, y = (v * (1e30 if kind == "huge" else 1e-38) for v in (x, y))
+    elif kind == "wide range":
+        x, y = (v * 10.0 ** rng.integers(-20, 10, (len(v), 1)) for v in (x, y))
+    elif kind == "zero":
+        x, y = 0 * x, 0 * y
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+def cases(count: int) -> list:
+    rng = np.random.default_rng(7)
+    found = []
+    for number in range(count):
+        shape = [int(rng.integers(low, high)) for low, high in ((0, 40), (1, 300), (1, 70))]
+        kind = KINDS[number % len(KINDS)]
+        found.append(pytest.param(kind, *shape, number, id=f"{number}-{kind}"))
+    return found
+
+
+def assert_same(found: exact.Nearest, expected: exact.Nearest):
+    np.testing.assert_array_equal(found.row, expected.row)
+    np.testing.assert_array_equal(found.distance, expected.distance)
+
+
+@pytest.mark.parametrize(("kind", "probes", "rows", "size", "seed"), cases(90))
+def test_rivals_equal_the_definition(kind, probes, rows, size, seed):
+    rng = np.random.default_rng(seed)
+    x, y = vectors(kind, rng, probes, rows, size)
+    labels = rng.integers(0, 12, probes)
+    row_labels = rng.integers(exact.DISTRACTOR, 12, rows)
+    if seed % 3:  # the usual order: identities together, distractors last
+        row_labels = np.concatenate([np.sort(row_labels[row_labels >= 0]), row_labels[row_labels < 0]])
+    expected = exact.rivals(x, labels, y, row_labels)
+    for block_bytes in (1, 4096, masked.BLOCK_BYTES):
+        found = masked.rivals(x, labels, y, row_labels, block_bytes)
+        for name in ("mate", "impostor", "second"):
+            assert_same(getattr(found, name), getattr(expected, name))
+        np.testing.assert_array_equal(found.impostor_label, expected.impostor_label)
+
+
+@pytest.mark.parametrize(("kind", "probes", "rows", "size", "seed"), cases(45))
+def test_mates_equal_the_definition(kind, probes, rows, size, seed):
+    rng = np.random.default_rng(seed)
+    x, y = vectors(kind, rng, probes, rows, size)
+    probe_groups = [rng.integers(0, probes, rng.integers(0, 5)) if probes else np.empty(0, int) for _ in range(6)]
+    row_groups = [rng.permutation(rows)[: rng.integers(0, 9)] for _ in range(6)]
+    for found, expected in zip(
+        masked.mates(x, probe_groups, y, row_groups), exact.mates(x, probe_groups, y, row_groups), strict=True
+    ):
+        assert_same(found, expected)
+
+
+@pytest.mark.parametrize(("kind", "probes", "rows", "size", "seed"), cases(45))
+def test_closer_equals_the_definition(kind, probes, rows, size, seed):
+    rng = np.random.default_rng(seed)
+    x, y = vectors(kind, rng, probes, rows, size)
+    starts = np.unique(np.concatenate([[0], rng.integers(0, rows, 5)]))
+    # radii that some row meets exactly, none, and all
+    radius = np.array([exact.squared_distances(y[rng.integers(0, rows, 1)], q[None])[0] for q in x])
+    radius[::5], radius[1::5] = 0, np.inf
+    expected = [inside for _, inside in exact.closer(x, radius, y, starts)]
+    for block_bytes in (1, 4096, masked.BLOCK_BYTES):
+        found = [inside for _, inside in masked.closer(x, radius, y, starts, block_bytes)]
+        np.testing.assert_array_equal(np.vstack([np.empty((0, len(starts))), *found]),
+                                      np.vstack([np.empty((0, len(starts))), *expected]))  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "probes", "rows", "size", "seed"), cases(45))
+def test_faiss_equals_the_definition(kind, probes, rows, size, seed):
+    x, y = vectors(kind, np.random.default_rng(seed), probes, rows, size)
+    for k in {1, min(5, rows), rows}:
+        for found, expected in zip(faiss.knn(x, y, k), exact.knn(x, y, k), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("block", [1, 100, 1 << 22])
+def test_definition_equals_rational_arithmetic(block):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(-2, 3, (9, 3)).astype(np.float32), rng.integers(-2, 3, (31, 3)).astype(np.float32)
+    distance, row = exact.knn(x, y, 4, block)
+    for i, probe in enumerate(x.tolist()):
+        pairs = sorted(
+            (sum((Fraction(a) - Fraction(b)) ** 2 for a, b in zip(probe, other, strict=True)), j)
+            for j, other in enumerate(y.tolist())
+        )
+        assert [(Fraction(d), r) for d, r in zip(distance[i], row[i].tolist(), strict=True)] == pairs[:4]
+
+
+def test_definition_equals_scikit_learn_without_ties():
+    rng = np.random.default_rng(1)
+    x, y = (rng.standard_normal((n, 33)).astype(np.float32) for n in (50, 400))
+    distance, row = exact.knn(x, y, 7)
+    reference = NearestNeighbors(n_neighbors=7).fit(y.astype(np.float64)).kneighbors(x.astype(np.float64))
+    np.testing.assert_array_equal(row, reference[1])
+    np.testing.assert_allclose(np.sqrt(distance), reference[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("knn", [exact.knn, faiss.knn], ids=["exact", "faiss"])
+@pytest.mark.parametrize("k", [0, 4])
+def test_k_outside_the_gallery_is_an_error(knn, k):
+    with pytest.raises(InputError, match=r"k must lie in 1…3"):
+        knn(np.zeros((1, 2), np.float32), np.zeros((3, 2), np.float32), k)
+
+
+def test_missing_faiss_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(MissingDependency, match=r"facecure\[cpu\]"):
+        faiss.knn(np.zeros((1, 2), np.float32), np.zeros((3, 2), np.float32), 1)
+
+
+def test_nobody_to_search_for_gives_empty_results():
+    nothing, rows = np.empty((0, 4), np.float32), np.ones((3, 4), np.float32)
+    found = masked.rivals(nothing, np.empty(0, np.int64), rows, np.arange(3))
+    assert len(found.mate.row) == len(found.second.distance) == len(found.impostor_label) == 0
+    alone = masked.rivals(rows, np.arange(3), nothing, np.empty(0, np.int64))
+    assert (alone.impostor.row == -1).all()
+    assert np.isinf(alone.mate.distance).all()
+
+
+def test_non_contiguous_vectors_are_searched_as_they_are():
+    rng = np.random.default_rng(3)
+    wide = rng.standard_normal((60, 20)).astype(np.float32)
+    x, y = wide[::2, ::2], wide[1::2, 1::2]
+    labels = np.arange(30) % 5
+    found = masked.rivals(x, labels, y, np.sort(labels))
+    expected = exact.rivals(x.copy(), labels, y.copy(), np.sort(labels))
+    assert_same(found.impostor, expected.impostor)
