@@ -8,7 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "bf16.h"
 #include "devices.h"
+#include "segment_best.h"
+#include "segment_nearest.h"
 #include "simd.h"
 #include "warp_faces.h"
 
@@ -71,11 +74,80 @@ py::array warp(const std::vector<Array<std::uint8_t>>& pictures, const Array<dou
   return out;
 }
 
+py::tuple to_bf16(const Array<float>& vectors, int threads) {
+  require(vectors.ndim() == 2 && threads > 0, "vectors must be (N, D), threads positive");
+  const py::ssize_t rows = vectors.shape(0), size = vectors.shape(1), padded = size + size % 2;
+  Array<std::uint16_t> rounded({rows, padded});
+  Array<double> lost(rows);
+  {
+    auto* to = rounded.mutable_data();
+    auto* length = lost.mutable_data();
+    py::gil_scoped_release release;
+    round_to_bf16(vectors.data(), rows, size, padded, threads, to, length);
+  }
+  return py::make_tuple(rounded, lost);
+}
+
+void require_starts(const Array<std::int64_t>& starts, py::ssize_t first, py::ssize_t last) {
+  const auto s = starts.unchecked<1>();
+  for (py::ssize_t i = 0; i < s.shape(0); ++i)
+    require(s(i) >= first && s(i) <= last && (i == 0 || s(i) >= s(i - 1)), "starts must ascend within the rows");
+}
+
+Array<float> best_of_segments(const Array<std::uint16_t>& probes, const Array<std::uint16_t>& rows,
+                              const Array<float>& half, const Array<std::int64_t>& starts, int threads) {
+  require(has_bf16(), "this CPU has no bfloat16 products (AVX512-BF16)");
+  require(probes.ndim() == 2 && rows.ndim() == 2 && probes.shape(1) == rows.shape(1) && rows.shape(1) % 2 == 0,
+          "probes and rows must be (N, D), D even");
+  require(half.ndim() == 1 && half.shape(0) == rows.shape(0) && starts.ndim() == 1 && threads > 0,
+          "half must be (rows,), starts (segments,), threads positive");
+  require_starts(starts, 0, rows.shape(0));
+  require(rows.shape(0) == 0 || (starts.shape(0) > 0 && starts.at(0) == 0), "the first segment must start at row 0");
+  Array<float> best({probes.shape(0), starts.shape(0)});
+  const SegmentBest job{probes.data(),   rows.data(),   half.data(),     starts.data(),  probes.shape(0),
+                        rows.shape(0), starts.shape(0), probes.shape(1), threads};
+  auto* to = best.mutable_data();
+  py::gil_scoped_release release;
+  segment_best(job, to);
+  return best;
+}
+
+py::tuple nearest_of_segments(const Array<float>& probes, const Array<float>& rows,
+                              const Array<std::int64_t>& members, const Array<std::int64_t>& starts,
+                              const Array<std::int64_t>& probe, const Array<std::int64_t>& segment, int threads) {
+  require(probes.ndim() == 2 && rows.ndim() == 2 && probes.shape(1) == rows.shape(1) && threads > 0,
+          "probes and rows must be (N, D), threads positive");
+  require(members.ndim() == 1 && starts.ndim() == 1 && starts.shape(0) > 0 && probe.ndim() == 1 &&
+              segment.ndim() == 1 && probe.shape(0) == segment.shape(0),
+          "members, starts, probe and segment must be one-dimensional, probe as long as segment");
+  require_starts(starts, 0, members.shape(0));
+  const auto inside = [](const Array<std::int64_t>& values, py::ssize_t limit) {
+    const auto v = values.unchecked<1>();
+    for (py::ssize_t i = 0; i < v.shape(0); ++i)
+      if (v(i) < 0 || v(i) >= limit) return false;
+    return true;
+  };
+  require(inside(members, rows.shape(0)) && inside(probe, probes.shape(0)) && inside(segment, starts.shape(0) - 1),
+          "members, probe and segment must be indices into rows, probes and segments");
+  Array<double> distance({probe.shape(0), py::ssize_t(2)});
+  Array<std::int64_t> row({probe.shape(0), py::ssize_t(2)});
+  const SegmentNearest job{probes.data(), rows.data(),    members.data(), starts.data(), probe.data(),
+                           segment.data(), probe.shape(0), probes.shape(1), threads};
+  {
+    auto* to = distance.mutable_data();
+    auto* at = row.mutable_data();
+    py::gil_scoped_release release;
+    segment_nearest(job, to, at);
+  }
+  return py::make_tuple(distance, row);
+}
+
 py::dict build_info() {
   py::dict info;
   info["commit"] = FACECURE_COMMIT;
   info["compiler"] = __VERSION__;
   info["simd"] = simd_name(best_simd());
+  info["bf16"] = has_bf16();
 #ifdef FACECURE_HAS_CUDA
   info["cuda"] = true;
   info["cuda_devices"] = cuda_devices();
@@ -92,5 +164,10 @@ PYBIND11_MODULE(_core, module) {
   module.def("warp_faces", &warp, py::kw_only(), py::arg("pictures"), py::arg("matrices"), py::arg("height"),
              py::arg("width"), py::arg("replicate"), py::arg("table"), py::arg("channels"), py::arg("threads"),
              py::arg("simd"));
+  module.def("to_bf16", &to_bf16, py::kw_only(), py::arg("vectors"), py::arg("threads"));
+  module.def("segment_best", &best_of_segments, py::kw_only(), py::arg("probes"), py::arg("rows"), py::arg("half"),
+             py::arg("starts"), py::arg("threads"));
+  module.def("segment_nearest", &nearest_of_segments, py::kw_only(), py::arg("probes"), py::arg("rows"),
+             py::arg("members"), py::arg("starts"), py::arg("probe"), py::arg("segment"), py::arg("threads"));
   module.def("build_info", &build_info);
 }

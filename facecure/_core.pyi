@@ -18,4 +18,25 @@ def warp_faces(
     threads: int,
     simd: str | None,
 ) -> npt.NDArray[Any]: ...
+def to_bf16(
+    *, vectors: npt.NDArray[np.float32], threads: int
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.float64]]: ...
+def segment_best(
+    *,
+    probes: npt.NDArray[np.uint16],
+    rows: npt.NDArray[np.uint16],
+    half: npt.NDArray[np.float32],
+    starts: npt.NDArray[np.int64],
+    threads: int,
+) -> npt.NDArray[np.float32]: ...
+def segment_nearest(
+    *,
+    probes: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.float32],
+    members: npt.NDArray[np.int64],
+    starts: npt.NDArray[np.int64],
+    probe: npt.NDArray[np.int64],
+    segment: npt.NDArray[np.int64],
+    threads: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]: ...
 def build_info() -> dict[str, Any]: ...

@@ -11,10 +11,11 @@ is the lexicographic minimum of (squared float64 distance, row).
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from facecure.protocols.split import Protected, Split
 from facecure.search.exact import DISTRACTOR, Nearest, Rivals
@@ -36,9 +37,9 @@ def population(vectors: F32, split: Split, block_bytes: int = BLOCK_BYTES) -> di
     rows, position = np.unique(searched, return_index=True)
     gallery_vectors = vectors[gallery]
     found = rivals(vectors[rows], searched_labels[position], gallery_vectors, gallery_labels, block_bytes)
-    owners = _owners(gallery_vectors, gallery_labels)
+    twins = _Twins(gallery_vectors, gallery_labels)
     return {
-        cloak: _outcomes(vectors, split, group, rows, found, owners, block_bytes)
+        cloak: _outcomes(vectors, split, group, rows, found, twins, block_bytes)
         for cloak, group in split.protected.items()
     }
 
@@ -49,7 +50,7 @@ def _outcomes(
     group: Sequence[Protected],
     rows: I64,
     found: Rivals,
-    owners: dict[bytes, set[int]],
+    twins: _Twins,
     block_bytes: int,
 ) -> list[Outcome]:
     probes = [person.probes for person in group]
@@ -67,8 +68,8 @@ def _outcomes(
         own = slice(begin, begin := begin + len(person.probes))
         hits = Counter(first.row[own][identified[own]].tolist())
         alone = Counter(first.row[own][identified[own] & ~again[own]].tolist())
-        # its own twin at distance 0 identifies an enrolled row, unless an equal row of somebody else comes earlier
-        foreign = sum(bool(owners.get(_key(vectors[row]), set()) - {person.label}) for row in person.cloaked)
+        # at distance 0 an enrolled row finds itself, unless an equal row of somebody else comes earlier
+        foreign = twins.foreign(vectors[person.cloaked], person.label)
         outcomes.append(
             Outcome(
                 identity=person.identity,
@@ -95,25 +96,37 @@ def _control_errors(
     # with u cloaked, u's clean rows are gone: whoever was nearest because of them falls back to the second impostor
     right, right_without = mate.beats(impostor), mate.beats(second)
     labels = np.array([person.label for person in group], np.int64)
-    errors = np.zeros(len(group), np.int64)
     enrolled = [i for i, person in enumerate(group) if len(person.cloaked)]
-    sizes = [len(group[i].cloaked) for i in enrolled]
     cloaked = np.concatenate([np.empty(0, np.int64), *(group[i].cloaked for i in enrolled)])
-    starts = np.cumsum([0, *sizes[:-1]]) if sizes else np.empty(0, np.int64)
+    starts = np.cumsum([0, *(len(group[i].cloaked) for i in enrolled)])[:-1]
+    # wrong without any cloak, whoever is protected; saved by u's absence; lost to u's cloaks
+    errors = np.array([(~right & (split.control_labels != label)).sum() for label in labels], np.int64)
+    saved = ~right & right_without
+    for column, label in enumerate(labels):
+        errors[column] -= (saved & (nearest_impostor == label)).sum()
     for block, hidden in closer(vectors[split.controls], mate.distance, vectors[cloaked], starts, block_bytes):
-        kept = right[block, None] | ((nearest_impostor[block, None] == labels) & right_without[block, None])
-        kept[:, enrolled] &= ~hidden
-        errors += (~kept & (split.control_labels[block, None] != labels)).sum(axis=0)
+        own = split.control_labels[block, None] == labels[enrolled]
+        fallback = (nearest_impostor[block, None] == labels[enrolled]) & saved[block, None]
+        errors[enrolled] += (hidden & ~own & (right[block, None] | fallback)).sum(axis=0)
     return errors
 
 
-def _owners(vectors: F32, labels: I64) -> dict[bytes, set[int]]:
-    """Return which labels hold a vector, by its bytes."""
-    owners: dict[bytes, set[int]] = defaultdict(set)
-    for vector, label in zip(vectors, labels.tolist(), strict=True):
-        owners[_key(vector)].add(label)
-    return owners
+class _Twins:
+    """Gallery rows by content, to find those that equal a vector exactly."""
+
+    def __init__(self, vectors: F32, labels: I64) -> None:
+        self._vectors, self._labels = vectors, labels
+        self._sums = np.sort(_bit_sums(vectors))
+
+    def foreign(self, vectors: F32, label: int) -> int:
+        """Return how many of the `vectors` equal a gallery row of another label."""
+        sums = _bit_sums(vectors)
+        places = np.searchsorted(self._sums, sums, side="left"), np.searchsorted(self._sums, sums, side="right")
+        suspects = np.flatnonzero(places[0] < places[1])
+        return sum(bool(((self._vectors == vectors[i]).all(axis=1) & (self._labels != label)).any()) for i in suspects)
 
 
-def _key(vector: F32) -> bytes:
-    return (vector + np.float32(0)).tobytes()  # −0 equals 0
+def _bit_sums(vectors: F32) -> npt.NDArray[np.uint64]:
+    """Return a number per vector that equal vectors share."""
+    bits = (vectors + np.float32(0)).view(np.uint32)  # −0 equals 0
+    return np.asarray(bits.sum(axis=1, dtype=np.uint64))

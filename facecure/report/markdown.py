@@ -86,8 +86,8 @@ def _reading(report: Report) -> str:
     else:
         lines.append(
             "The interval is Wilson's over all probes of all splits: a picture that is a probe in several of them "
-            "counts each time, so it is narrower than the evidence. The bootstrap resamples identities (– below five); the "
-            "standard deviation over splits says how much the choice of gallery pictures moves the rate."
+            "counts each time, so it is narrower than the evidence. The bootstrap resamples identities (– below five); "
+            "the standard deviation over splits says how much the choice of gallery pictures moves the rate."
         )
     return " ".join(lines) + "\n\n" + "\n".join(f"- {note}" for note in protocol["notes"])
 

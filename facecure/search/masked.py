@@ -1,8 +1,9 @@
-"""Nearest mates and impostors for whole populations: float32 scan, float64 verdict.
+"""Nearest mates and impostors for whole populations: a rough scan, an exact verdict.
 
-A blocked matrix product scores all pairs in float32. Its rounding error is bounded, so every row that could be a winner
-is known; those few are decided by float64 distances and ties by row, exactly as `search.exact` defines them. Working
-memory is about `block_bytes`, whatever the gallery's size.
+A blocked scan scores all pairs, in bfloat16 where the CPU multiplies it and in float32 elsewhere, and keeps the best of
+each short run of rows. Its error is bounded, so every run that could hold a winner is known; those few are decided by
+float64 distances and ties by row, exactly as `search.exact` defines them. Both scans lead to the same result. Working
+memory is about `block_bytes` beside one rounded copy of the gallery, whatever the gallery's size.
 
 The score of a row y for a probe x is x·y − |y|²/2: larger is nearer, and |x − y|² = |x|² − 2·score.
 """
@@ -14,12 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facecure.search.exact import DISTRACTOR, Nearest, Rivals, squared_distances
+from facecure.kernels import BF16, has_bf16, segment_best, segment_nearest, to_bf16
+from facecure.search.exact import DISTRACTOR, Nearest, Rivals
 from facecure.types import F32, F64, I64, Bool
 
 BLOCK_BYTES = 1 << 27
 _PROBES = 2048  # per block: enough for the matrix product to run at full speed
-_SEGMENT = 64  # longer runs of one label are reduced in pieces, so that re-checking one stays cheap
+_RUN = 64  # longer runs of one label are cut, so that deciding one stays cheap
 _U = 2.0**-24  # unit roundoff of float32
 
 
@@ -29,49 +31,27 @@ def rivals(probes: F32, labels: I64, rows: F32, row_labels: I64, block_bytes: in
     Fast where rows of one label lie together.
     """
     x, y, _ = in_range(probes, rows)
-    runs = np.flatnonzero(np.diff(row_labels, prepend=row_labels[:1] - 1))
-    gallery = _Gallery(y, runs, min(_PROBES, len(x)), block_bytes)
-    owners = row_labels[gallery.starts]
-    parts = []
-    for block in _blocks(len(x)):
-        pairs = _rival_candidates(x[block], labels[block], gallery, owners)
-        parts.append(_decide(probes[block], labels[block], rows, row_labels, *pairs))
-    if not parts:
-        return _decide(probes, labels, rows, row_labels, np.empty(0, np.int64), np.empty(0, np.int64))
-    nearest = [
-        Nearest(np.concatenate([n.distance for n in column]), np.concatenate([n.row for n in column]))
-        for column in zip(*((p.mate, p.impostor, p.second) for p in parts), strict=True)
-    ]
-    return Rivals(nearest[0], nearest[1], np.concatenate([p.impostor_label for p in parts]), nearest[2])
+    scan = _Scan(y, np.flatnonzero(np.diff(row_labels, prepend=row_labels[:1] - 1)), block_bytes)
+    owners = row_labels[scan.starts]
+    found = [Nearest(np.full(len(probes), np.inf), np.full(len(probes), -1)) for _ in range(3)]
+    impostor_label = np.full(len(probes), DISTRACTOR)
+    for block in _blocks(len(probes)):
+        probe, run = _rival_runs(scan.probes(x[block]), labels[block], scan, owners)
+        distance, row = scan.decide(probes[block], rows, probe, run)
+        nearest, impostor_label[block] = _verdict(labels[block], owners[run], probe, distance, row)
+        for total, part in zip(found, nearest, strict=True):
+            total.distance[block], total.row[block] = part.distance, part.row
+    return Rivals(found[0], found[1], impostor_label, found[2])
 
 
 def mates(
     probes: F32, probe_groups: Sequence[I64], rows: F32, row_groups: Sequence[I64]
 ) -> tuple[Nearest, Nearest]:  # fmt: skip
     """Return each probe's nearest and second nearest row among the rows of its own group, as `exact.mates`."""
-    x, y, _ = in_range(probes, rows)
-    at, place = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    count = 0
-    for members, own in zip(probe_groups, row_groups, strict=True):
-        if len(members) and len(own):
-            a, b = x[members], y[own]
-            scores = a @ b.T - (_squares(b) / 2).astype(np.float32)
-            # whoever is first or second lies within two errors of the second best score
-            nth = max(0, len(own) - 2)
-            floor = np.partition(scores, nth, axis=1)[:, nth] - 2 * _error(a, np.sqrt(_squares(b).max()))
-            hits = np.nonzero(scores >= floor[:, None])
-            at.append(hits[0] + count)
-            place.append(hits[1])
-        count += len(members)
-    probe, rank = np.concatenate(at), np.concatenate(place)
-    group = np.repeat(np.arange(len(probe_groups)), [len(g) for g in probe_groups])
-    first_place = np.cumsum([0, *map(len, row_groups)])
-    row = _joined(row_groups)[first_place[group[probe]] + rank]
-    distance = _pair_distances(probes, _joined(probe_groups)[probe], rows, row)
-    first, is_first = _first(count, probe, distance, rank, row)
-    others = ~is_first
-    second, _ = _first(count, probe[others], distance[others], rank[others], row[others])
-    return first, second
+    starts = np.cumsum([0, *map(len, row_groups)])
+    group = np.repeat(np.arange(len(probe_groups)), [len(members) for members in probe_groups])
+    distance, row = segment_nearest(probes, rows, _joined(row_groups), starts, _joined(probe_groups), group)
+    return Nearest(distance[:, 0], row[:, 0]), Nearest(distance[:, 1], row[:, 1])
 
 
 def closer(
@@ -83,113 +63,120 @@ def closer(
     (N,) squared.
     """
     x, y, exponent = in_range(probes, rows)
-    gallery = _Gallery(y, starts, min(_PROBES, len(x)), block_bytes)
-    segment_of = np.searchsorted(starts, gallery.starts, side="right") - 1
-    for block in _blocks(len(x)):
+    scan = _Scan(y, starts, block_bytes)
+    segment_of = np.searchsorted(starts, scan.starts, side="right") - 1
+    for block in _blocks(len(probes)):
+        scanned = scan.probes(x[block])
         # the score above which a row lies inside the radius; −inf where the radius is infinite
-        goal = (_squares(x[block]) - np.ldexp(radius[block], 2 * exponent)) / 2
-        error = gallery.error(x[block])
+        goal = (scanned.squares - np.ldexp(radius[block], 2 * exponent)) / 2
+        above, below = (goal + scanned.error)[:, None], (goal - scanned.error)[:, None]
         inside = np.zeros((len(goal), len(starts)), bool)
-        for chunk in gallery.chunks(x[block]):
-            owner = segment_of[chunk.segments]
-            surely = chunk.best > (goal + error)[:, None]
-            unsure = ~surely & (chunk.best >= (goal - error)[:, None])
-            probe, row = chunk.pairs(unsure, (goal - error)[:, None])
-            closer_than = _pair_distances(probes[block], probe, rows, row) < radius[block][probe]
-            pieces, first = np.unique(owner, return_index=True)  # consecutive pieces of one segment
+        for runs, best in scan.best(scanned):
+            surely = best > above
+            probe, run = np.nonzero((best >= below) & ~surely)
+            run += runs.start
+            distance, _ = scan.decide(probes[block], rows, probe, run)
+            near = distance < radius[block][probe]
+            pieces, first = np.unique(segment_of[runs], return_index=True)
             inside[:, pieces] |= np.logical_or.reduceat(surely, first, axis=1)
-            inside[probe[closer_than], np.searchsorted(starts, row[closer_than], side="right") - 1] = True
+            inside[probe[near], segment_of[run[near]]] = True
         yield block, inside
 
 
+def in_range(probes: F32, rows: F32) -> tuple[F32, F32, int]:
+    """Return probes and rows times 2^exponent, so that no square over- or underflows float32; usually as they are."""
+    largest = max(max(float(a.max(initial=0)), -float(a.min(initial=0))) for a in (probes, rows))
+    exponent = -int(np.frexp(largest)[1]) if largest > 0 else 0
+    if abs(exponent) <= 20:
+        return probes, rows, 0
+    return np.ldexp(probes, exponent), np.ldexp(rows, exponent), exponent
+
+
 @dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Scores of a block of probes against some consecutive pieces of the gallery, from row `first` to `last`.
+class _Probes:
+    """A block of probes: float32 (n, D), the same in bfloat16 where that is scanned, squared lengths, score error."""
 
-    `scores` float32 (n, last − first), `best` float32 (n, pieces): each piece's highest.
-    """
-
-    scores: F32
-    best: F32
-    first: int
-    last: int
-    segments: slice
-    starts: I64
-
-    def pairs(self, wanted: Bool, floor: F64) -> tuple[I64, I64]:
-        """Return (probe, gallery row) of all scores ≥ `floor` (n, pieces or 1) within the wanted (n, pieces)."""
-        probe, piece = np.nonzero(wanted)
-        sizes = np.diff(self.starts, append=self.last)[piece]
-        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        row = np.repeat(self.starts[piece], sizes) + within
-        limit = np.repeat(np.broadcast_to(floor, wanted.shape)[probe, piece], sizes)
-        probe = np.repeat(probe, sizes)
-        high = self.scores[probe, row - self.first] >= limit
-        return probe[high], row[high]
+    x: F32
+    rounded: BF16 | None
+    squares: F64
+    error: F64
 
 
-class _Gallery:
-    """Rows cut into pieces of at most `_SEGMENT`, never across the given `runs`, and scored chunk by chunk."""
+class _Scan:
+    """A gallery cut into runs of at most `_RUN` rows, never across the given ones, and scored run by run."""
 
-    def __init__(self, rows: F32, runs: I64, probes: int, block_bytes: int) -> None:
-        self._rows = rows
-        sizes = np.diff(runs, append=len(rows))
-        pieces = -(-sizes // _SEGMENT)
+    def __init__(self, rows: F32, runs: I64, block_bytes: int) -> None:
+        pieces = -(-np.diff(runs, append=len(rows)) // _RUN)
         nth = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-        self.starts: I64 = np.repeat(runs, pieces) + nth * _SEGMENT
-        self._buffer = np.empty((max(1, block_bytes // (4 * max(1, probes))) + _SEGMENT) * probes, np.float32)
-        self._most_rows = max(1, block_bytes // (4 * max(1, probes)))
+        self.starts: I64 = np.repeat(runs, pieces) + nth * _RUN
+        self._ends = np.append(self.starts[1:], len(rows))
+        self._members = np.arange(len(rows))
+        self._block_bytes = block_bytes
         squares = _squares(rows)
-        self._half = squares / 2
+        self._half = (squares / 2).astype(np.float32)
         self._longest = float(np.sqrt(squares.max(initial=0)))
-        # rows of one length need no correction: their mean serves, and half the spread goes into the error
-        self._spread = float(np.ptp(self._half)) / 2 if len(rows) else 0.0
-        self._one_length = self._spread <= 4 * _U * self._longest**2
+        self._rows, self._lost = rows, 0.0
+        self._rounded: BF16 | None = None
+        if has_bf16():
+            self._rounded, lost = to_bf16(rows)
+            self._lost = float(lost.max(initial=0))
 
-    def error(self, x: F32) -> F64:
-        """Return float64 (n,): how far a score of each probe can lie from the true one."""
-        return _error(x, self._longest) + (self._spread if self._one_length else 0)
+    def probes(self, x: F32) -> _Probes:
+        """Return a block of probes, ready for this gallery, with the error of their scores.
 
-    def chunks(self, x: F32) -> Iterator[_Chunk]:
-        """Yield the scores of the probes `x` against the whole gallery; each chunk's are overwritten by the next."""
+        Rounding the factors costs |x − x̂|·Y + |x̂|·max|y − ŷ| (Cauchy-Schwarz), summing in float32, in any order, and
+        taking off |y|²/2 at most (D + 4)·u·(|x̂|·Ŷ + Y²/2): Higham, Accuracy and Stability of Numerical Algorithms,
+        §3.1. The last term covers products that underflow.
+        """
+        squares = _squares(x)
+        rounded, lost = (None, np.zeros(len(x))) if self._rounded is None else to_bf16(x)
+        length, longest = np.sqrt(squares) + lost, self._longest + self._lost
+        summing = 1.01 * _U * (x.shape[1] + 4) * (length * longest + longest**2 / 2)
+        return _Probes(x, rounded, squares, 1.0001 * (lost * longest + length * self._lost) + summing + 1e-30)
+
+    def best(self, probes: _Probes) -> Iterator[tuple[slice, F32]]:
+        """Yield consecutive runs and float32 (n, runs): the highest score of each probe in each of them."""
+        most = max(1, self._block_bytes // (4 * len(probes.x)))
         low = 0
-        ends = np.append(self.starts[1:], len(self._rows))
         while low < len(self.starts):
             first = int(self.starts[low])
-            high = max(low + 1, int(np.searchsorted(ends, first + self._most_rows, side="right")))
-            last = int(ends[high - 1])
-            scores = self._buffer[: len(x) * (last - first)].reshape(len(x), last - first)
-            np.matmul(x, self._rows[first:last].T, out=scores)
-            scores -= np.float32(self._half.mean()) if self._one_length else self._half[first:last].astype(np.float32)
-            starts = self.starts[low:high]
-            best = np.maximum.reduceat(scores, starts - first, axis=1)
-            yield _Chunk(scores, best, first, last, slice(low, high), starts)
+            high = max(low + 1, int(np.searchsorted(self._ends, first + most, side="right")))
+            last, starts = int(self._ends[high - 1]), self.starts[low:high] - first
+            if self._rounded is None or probes.rounded is None:
+                scores = probes.x @ self._rows[first:last].T
+                scores -= self._half[first:last]
+                best = np.maximum.reduceat(scores, starts, axis=1)
+            else:
+                best = segment_best(probes.rounded, self._rounded[first:last], self._half[first:last], starts)
+            yield slice(low, high), best
             low = high
 
+    def decide(self, probes: F32, rows: F32, probe: I64, run: I64) -> tuple[F64, I64]:
+        """Return float64 squared distance and row of the nearest row in each (probe, run) pair, ties to the earlier."""
+        starts = np.append(self.starts, len(rows))
+        distance, row = segment_nearest(probes, rows, self._members, starts, probe, run)
+        return distance[:, 0], row[:, 0]
 
-def _rival_candidates(x: F32, labels: I64, gallery: _Gallery, owners: I64) -> tuple[I64, I64]:
-    """Return (probe, row) pairs among which each probe's mate, impostor and second impostor must be."""
-    slack = 2 * gallery.error(x)
-    own = np.full(len(x), -np.inf)  # best score of a mate so far
-    top = np.full((len(x), 2), -np.inf)  # best impostor scores of two different labels so far
-    top_labels = np.full((len(x), 2), DISTRACTOR)
+
+def _rival_runs(probes: _Probes, labels: I64, scan: _Scan, owners: I64) -> tuple[I64, I64]:
+    """Return the (probe, run) pairs in which each probe's mate, impostor and second impostor must be."""
+    slack = 2 * probes.error[:, None]
+    own = np.full((len(slack), 1), -np.inf)  # best score of a mate so far
+    top = np.full((len(slack), 2), -np.inf)  # best scores of impostors of two different labels so far
+    top_labels = np.full((len(slack), 2), DISTRACTOR)
     found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
-    for chunk in gallery.chunks(x):
-        owner = owners[chunk.segments]
+    for runs, best in scan.best(probes):
+        owner = owners[runs]
         mine = owner == labels[:, None]
-        own = np.maximum(own, np.max(chunk.best, axis=1, where=mine, initial=-np.inf))
-        foreign = np.where(mine, np.float32(-np.inf), chunk.best)
+        own = np.maximum(own, np.max(best, axis=1, where=mine, initial=-np.inf, keepdims=True))
+        foreign = np.where(mine, np.float32(-np.inf), best)
         here, here_labels = _top_two(foreign, np.broadcast_to(owner, foreign.shape))
         top, top_labels = _top_two(np.hstack([top, here]), np.hstack([top_labels, here_labels]))
-        floor = np.where(mine, own[:, None], top[:, 1:]) - slack[:, None]
-        # inside a piece only what may be its nearest counts
-        floor = np.maximum(floor, chunk.best - slack[:, None])
-        probe, row = chunk.pairs(chunk.best >= floor, floor)
-        found.append((probe, row, chunk.scores[probe, row - chunk.first]))
-    probe, row, score = (np.concatenate(column) for column in zip(*found, strict=True))
-    piece = np.searchsorted(gallery.starts, row, side="right") - 1
-    final = np.where(owners[piece] == labels[probe], own[probe], top[probe, 1]) - slack[probe]
-    return probe[score >= final], row[score >= final]
+        probe, run = np.nonzero((foreign >= top[:, 1:] - slack) | (mine & (best >= own - slack)))
+        found.append((probe, run + runs.start, best[probe, run]))
+    probe, run, score = (np.concatenate(column) for column in zip(*found, strict=True))
+    floor = np.where(owners[run] == labels[probe], own[probe, 0], top[probe, 1]) - slack[probe, 0]
+    return probe[score >= floor], run[score >= floor]
 
 
 def _top_two(scores: F32 | F64, labels: I64) -> tuple[F64, I64]:
@@ -202,59 +189,24 @@ def _top_two(scores: F32 | F64, labels: I64) -> tuple[F64, I64]:
     return values, np.stack([labels[index, first], labels[index, second]], axis=1)
 
 
-def _decide(probes: F32, labels: I64, rows: F32, row_labels: I64, probe: I64, row: I64) -> Rivals:
-    """Return the verdict among candidate pairs by float64 distance, ties by row."""
-    distance = _pair_distances(probes, probe, rows, row)
+def _verdict(labels: I64, owner: I64, probe: I64, distance: F64, row: I64) -> tuple[list[Nearest], I64]:
+    """Return nearest mate, impostor and second impostor among candidates, and the impostors' labels."""
+    order = np.lexsort((row, distance, probe))
+    probe, distance, row, owner = probe[order], distance[order], row[order], owner[order]
 
-    def nearest(allowed: Bool) -> Nearest:
-        return _first(len(probes), probe[allowed], distance[allowed], row[allowed], row[allowed])[0]
+    def first(allowed: Bool) -> tuple[Nearest, I64]:
+        """Return the first allowed candidate of each probe, and its label."""
+        which, begin = np.unique(probe[allowed], return_index=True)
+        result = Nearest(np.full(len(labels), np.inf), np.full(len(labels), -1))
+        label = np.full(len(labels), DISTRACTOR)
+        result.distance[which], result.row[which] = distance[allowed][begin], row[allowed][begin]
+        label[which] = owner[allowed][begin]
+        return result, label
 
-    mine = row_labels[row] == labels[probe]
-    impostor = nearest(~mine)
-    impostor_label = np.full(len(probes), DISTRACTOR)
-    hit = impostor.row >= 0
-    impostor_label[hit] = row_labels[impostor.row[hit]]
-    second = nearest(~mine & (row_labels[row] != impostor_label[probe]))
-    return Rivals(nearest(mine), impostor, impostor_label, second)
-
-
-def _first(count: int, probe: I64, distance: F64, rank: I64, row: I64) -> tuple[Nearest, Bool]:
-    """Return each of `count` probes' lexicographic minimum of (distance, rank), and bool: is this pair the one?"""
-    order = np.lexsort((rank, distance, probe))
-    which, begin = np.unique(probe[order], return_index=True)
-    chosen = order[begin]
-    result = Nearest(np.full(count, np.inf), np.full(count, -1, np.int64))
-    result.distance[which], result.row[which] = distance[chosen], row[chosen]
-    is_first = np.zeros(len(probe), bool)
-    is_first[chosen] = True
-    return result, is_first
-
-
-def _pair_distances(probes: F32, probe: I64, rows: F32, row: I64, step: int = 4096) -> F64:
-    """Return float64 squared distances of `probes[probe]` to `rows[row]`."""
-    parts = [
-        squared_distances(probes[probe[i : i + step]], rows[row[i : i + step]]) for i in range(0, len(probe), step)
-    ]
-    return np.concatenate(parts) if parts else np.empty(0)
-
-
-def _error(x: F32, longest: float) -> F64:
-    """Return float64 (n,): the rounding error of a float32 score against rows no longer than `longest`.
-
-    (D + 4)·u·(|x|·Y + Y²/2), for any order of summation: Higham, Accuracy and Stability of Numerical Algorithms, §3.1.
-    The last term covers products that underflow.
-    """
-    error: F64 = 1.01 * _U * (x.shape[1] + 4) * (np.sqrt(_squares(x)) * longest + longest**2 / 2) + 1e-36
-    return error
-
-
-def in_range(probes: F32, rows: F32) -> tuple[F32, F32, int]:
-    """Return probes and rows multiplied by 2^exponent so that no square over- or underflows float32; usually as is."""
-    largest = max(max(float(a.max(initial=0)), -float(a.min(initial=0))) for a in (probes, rows))
-    exponent = -int(np.frexp(largest)[1]) if largest > 0 else 0
-    if abs(exponent) <= 20:
-        return probes, rows, 0
-    return np.ldexp(probes, exponent), np.ldexp(rows, exponent), exponent
+    mine = owner == labels[probe]
+    impostor, impostor_label = first(~mine)
+    second, _ = first(~mine & (owner != impostor_label[probe]))
+    return [first(mine)[0], impostor, second], impostor_label
 
 
 def _squares(vectors: F32) -> F64:

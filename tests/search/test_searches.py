@@ -47,12 +47,22 @@ def cases(count: int) -> list:
     return found
 
 
+@pytest.fixture(params=["bf16", "float32"])
+def scan(request, monkeypatch):
+    """Both scans that `masked` may choose by the processor."""
+    if request.param == "float32":
+        monkeypatch.setattr(masked, "has_bf16", lambda: False)
+    elif not masked.has_bf16():
+        pytest.skip("this CPU does not multiply bfloat16 (AVX512-BF16)")
+
+
 def assert_same(found: exact.Nearest, expected: exact.Nearest):
     np.testing.assert_array_equal(found.row, expected.row)
     np.testing.assert_array_equal(found.distance, expected.distance)
 
 
 @pytest.mark.parametrize(("kind", "probes", "rows", "size", "seed"), cases(90))
+@pytest.mark.usefixtures("scan")
 def test_rivals_equal_the_definition(kind, probes, rows, size, seed):
     rng = np.random.default_rng(seed)
     x, y = vectors(kind, rng, probes, rows, size)
@@ -81,6 +91,7 @@ def test_mates_equal_the_definition(kind, probes, rows, size, seed):
 
 
 @pytest.mark.parametrize(("kind", "probes", "rows", "size", "seed"), cases(45))
+@pytest.mark.usefixtures("scan")
 def test_closer_equals_the_definition(kind, probes, rows, size, seed):
     rng = np.random.default_rng(seed)
     x, y = vectors(kind, rng, probes, rows, size)

@@ -1,12 +1,7 @@
-"""Native operations and their plain numpy twins.
-
-Every operation exists twice: `name` calls the compiled extension, `name_numpy` is the readable definition with the
-same signature and the same bits. There is no fallback from one to the other.
-"""
+"""Faces from pictures: `warp_faces` and its twin, and the extractor's normalisation."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Literal, overload
 
@@ -15,15 +10,11 @@ import numpy.typing as npt
 
 from facecure import _core
 from facecure.errors import InputError
+from facecure.kernels.threads import available_threads
 from facecure.types import F32, F64, U8
 
 Border = Literal["black", "replicate"]
 Pictures = Sequence[U8] | U8
-
-
-def available_threads() -> int:
-    """Return the number of CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Normalise:

@@ -1,0 +1,41 @@
+"""`python bench/run.py NAME [--quick]`: one benchmark, correctness first, then time; ends with one JSON line.
+
+The line has name, ours_s, reference_s, ratio = reference / ours, target and correct; all measured in this run. The full
+run also writes bench/results/NAME.json with machine, versions and commit. `--quick` stays under a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from facecure.environment import environment
+
+HERE = Path(__file__).parent
+BENCHMARKS = ("population",)
+
+
+def main() -> int:
+    """Run one benchmark and return 0 where its result is correct."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=BENCHMARKS)
+    parser.add_argument("--quick", action="store_true", help="under a minute; nothing is written")
+    asked = parser.parse_args()
+    sys.path.insert(0, str(HERE))
+    result = {"name": asked.name, **importlib.import_module(asked.name).run(asked.quick)}
+    result["ratio"] = round(result["reference_s"] / result["ours_s"], 2)
+    if not asked.quick:
+        commit = subprocess.run(["git", "-C", HERE, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        full = result | {"environment": environment(), "checkout": commit.stdout.strip() or "unknown"}
+        (HERE / "results").mkdir(exist_ok=True)
+        (HERE / "results" / f"{asked.name}.json").write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result))
+    return 0 if result["correct"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
