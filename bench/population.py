@@ -12,11 +12,11 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from literal import literal, one_pass
 
 from facecure.protocols.population import population
 from facecure.protocols.split import Split, make_split
 from facecure.types import F32, Outcome, Sample
+from literal import literal, one_pass
 
 IDENTITIES, PICTURES, SIZE = 530, 51, 512
 TARGET = 800

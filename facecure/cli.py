@@ -177,9 +177,6 @@ def main() -> None:
     except FacecureError as error:
         Console(stderr=True).print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted; the same command continues where this one stopped")
-        sys.exit(130)
 
 
 def _named(entries: Sequence[str], option: str) -> dict[str, str]:
@@ -201,7 +198,7 @@ def _plain(text: str) -> str:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a callback that draws one bar per stage on standard error."""
+    """Yield a callback that draws one bar per stage on standard error; an interruption ends with status 130."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}
@@ -211,4 +208,8 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
                 tasks[stage] = bars.add_task(stage, total=total)
             bars.update(tasks[stage], completed=done)
 
-        yield update
+        try:
+            yield update
+        except KeyboardInterrupt:
+            Console(stderr=True).print("interrupted; the same command continues where this one stopped")
+            raise typer.Exit(130) from None

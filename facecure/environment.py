@@ -38,8 +38,9 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": _cpu_name(),
-        "cpu_simd": build["simd"],
+        "cpu": _cpu_info("model name") or platform.processor() or "unknown",
+        "cpu_simd": build["simd"] + (" + bf16" if build["bf16"] else ""),
+        "cpu_flags": _cpu_flags(),
         "threads": available_threads(),
         "cuda_built": build["cuda"],
         "cuda_devices": build["cuda_devices"],
@@ -48,9 +49,14 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _cpu_name() -> str:
+def _cpu_flags() -> list[str]:
+    """Return the vector instruction sets that the processor reports."""
+    return [flag for flag in _cpu_info("flags").split() if flag.startswith(("sse4", "avx", "fma", "f16c", "amx"))]
+
+
+def _cpu_info(key: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    except OSError:  # not Linux
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), "")

@@ -17,4 +17,4 @@ class MissingDependency(FacecureError):
 
 
 class DigestMismatch(FacecureError):
-    """A file or an embedding is not the one that was promised."""
+    """A file is not the one that was promised."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from facecure.errors import DigestMismatch, InputError
+from facecure.errors import InputError
 
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
@@ -111,7 +111,7 @@ class Faces:
 class Embeddings:
     """What an extractor makes of faces: `vectors` float32 (N, D), finite; unit rows where its spec normalises.
 
-    `extractor` is the digest of weights and preprocessing; vectors of different digests are never compared.
+    `extractor` is the digest of weights and preprocessing: vectors of different digests say nothing about each other.
     """
 
     vectors: F32
@@ -122,13 +122,6 @@ class Embeddings:
             raise InputError(f"embeddings must be float32 (N, D), not {self.vectors.dtype} {self.vectors.shape}")
         if not np.isfinite(self.vectors).all():
             raise InputError("embeddings must be finite")
-
-    def require_same(self, other: Embeddings) -> None:
-        """Return nothing; raises `DigestMismatch` where `other` came from another extractor or preprocessing."""
-        if self.extractor != other.extractor:
-            raise DigestMismatch(
-                f"embeddings of extractors {self.extractor[:12]} and {other.extractor[:12]} cannot be compared"
-            )
 
 
 @dataclass(frozen=True, slots=True)
