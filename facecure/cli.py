@@ -94,7 +94,7 @@ def evaluate(
 
     Run again after an interruption: pictures already embedded under --out are not embedded twice.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    _make_folder(out)
     with _progress() as progress:
         report = evaluate_pictures(
             clean,
@@ -135,7 +135,8 @@ def embed(
     """Embeddings of all pictures in a folder, one NPZ file per extractor."""
     ready = [OnnxExtractor(read_spec(spec), threads=threads) for spec in extractor]
     finder = Detector(detector) if detector else None
-    samples, excluded, _ = read_samples(pictures)
+    samples, excluded, warnings = read_samples(pictures)
+    _make_folder(out)
     with _progress() as progress:
         table = embed_pictures(samples, ready, finder, store=out / "embeddings", threads=threads, progress=progress)
     for one, embeddings in zip(ready, table.embeddings, strict=True):
@@ -148,14 +149,20 @@ def embed(
             extractor=np.array(embeddings.extractor),
         )
     left_out = [{"path": str(e.path), "reason": e.reason} for e in [*excluded, *table.excluded]]
-    what = {"extractors": [one.what_ran for one in ready], "excluded": left_out, "environment": environment()}
+    what = {
+        "extractors": [one.what_ran for one in ready],
+        "excluded": left_out,
+        "warnings": warnings,
+        "environment": environment(),
+    }
     (out / "embed.json").write_text(json.dumps(what, indent=1, ensure_ascii=False), encoding="utf-8")
-    Console().print(
-        f"{len(table.samples)} pictures embedded, {len(left_out)} excluded (reasons in {out / 'embed.json'})"
-    )
+    console = Console()
+    console.print(f"{len(table.samples)} pictures embedded, {len(left_out)} excluded (reasons in {out / 'embed.json'})")
+    for warning in warnings:
+        console.print(f"Warning: {_plain(warning)}", style="yellow")
 
 
-@app.command()
+@app.command(epilog="**Example**\n\n`facecure info`")
 def info() -> None:
     """Versions, processor, what was built, and which extras are installed."""
     found = environment()
@@ -177,6 +184,13 @@ def main() -> None:
     except FacecureError as error:
         Console(stderr=True).print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(2)
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: {error.strerror}; name a folder that can be written to") from error
 
 
 def _named(entries: Sequence[str], option: str) -> dict[str, str]:

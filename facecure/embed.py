@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,7 @@ def embed(
     run are taken from it and new ones are kept there, also when the run is interrupted. Raises `InputError` without a
     detector where one is needed, or where an extractor fails on a picture (naming it).
     """
+    check_extractors(extractors)
     aligned = [e.spec.name for e in extractors if e.spec.geometry.mode == "align"]
     if aligned and detector is None:
         raise InputError(
@@ -71,115 +73,106 @@ def embed(
             "name a YuNet ONNX file with --detector FILE or the environment variable FACECURE_DETECTOR"
         )
     geometries = list(dict.fromkeys(e.spec.geometry for e in extractors))
-    columns = [_Column(e, geometries.index(e.spec.geometry), detector if e.spec.name in aligned else None, store)
-               for e in extractors]  # fmt: skip
-    row_of = _common_rows(columns)
+    columns = [
+        _Column(e, geometries.index(e.spec.geometry), detector if e.spec.name in aligned else None, store)
+        for e in extractors
+    ]
     usable: list[tuple[Sample, str]] = []
     excluded: list[Exclusion] = []
-    pending: dict[str, tuple[Sample, tuple[U8, ...]]] = {}
-    batch = max((e.batch for e in extractors), default=1)
+    waiting: dict[str, tuple[Sample, tuple[U8, ...]]] = {}  # content → its first sample and faces
+    batch = max(e.batch for e in extractors)
     started = time.perf_counter()
 
-    def flush() -> None:
-        for column in columns:
-            column.extend(pending)
-        for sha256 in pending:
-            row_of[sha256] = len(row_of)
-        pending.clear()
+    def known(sha256: str) -> bool:
+        return all(sha256 in column.known for column in columns)
 
-    loaded = load_faces(
-        samples, geometries, detector if aligned else None, threads or available_threads(), row_of.__contains__
-    )
+    loaded = load_faces(samples, geometries, detector if aligned else None, threads or available_threads(), known)
     try:
         for done, item in enumerate(loaded, start=1):
             if item.excluded is not None:
                 excluded.append(item.excluded)
             else:
                 usable.append((item.sample, item.sha256))
-                if item.faces is not None and item.sha256 not in row_of and item.sha256 not in pending:
-                    pending[item.sha256] = item.sample, item.faces
-                    if len(pending) == batch:
-                        flush()
+                if item.faces is not None and not known(item.sha256):
+                    waiting.setdefault(item.sha256, (item.sample, item.faces))
+            if len(waiting) == batch or done == len(samples):
+                for column in columns:
+                    column.extend(waiting)
+                waiting.clear()
             progress("faces and embeddings", done, len(samples))
-        flush()
     finally:
         for column in columns:
             column.save()
-    rows = np.array([row_of[sha256] for _, sha256 in usable], np.int64)
+    hashes = tuple(sha256 for _, sha256 in usable)
     seconds = {f"embed {column.extractor.spec.name}": column.seconds for column in columns}
     seconds["read, detect, cut (waiting)"] = time.perf_counter() - started - sum(seconds.values())
     return EmbeddingTable(
         tuple(sample for sample, _ in usable),
-        tuple(sha256 for _, sha256 in usable),
-        tuple(Embeddings(column.vectors(rows), column.extractor.digest) for column in columns),
+        hashes,
+        tuple(Embeddings(column.vectors(hashes), column.extractor.digest) for column in columns),
         tuple(excluded),
         seconds,
     )
 
 
+def check_extractors(extractors: Sequence[Extractor]) -> None:
+    """Return nothing; raises `InputError` without extractors or where two share a name, by which results are kept."""
+    if not extractors:
+        raise InputError("name at least one extractor")
+    for name, count in Counter(e.spec.name for e in extractors).items():
+        if count > 1:
+            raise InputError(f"{count} extractors are called {name!r}; give each spec a name of its own")
+
+
 class _Column:
-    """One extractor's embeddings of the distinct contents, in order of first sight."""
+    """One extractor's embeddings: `known` maps a content's hash to its float32 (D,) vector."""
 
     def __init__(self, extractor: Extractor, geometry: int, detector: Detector | None, store: Path | None) -> None:
         self.extractor = extractor
+        self.known: dict[str, F32] = {}
         self.seconds = 0.0
         self._geometry = geometry
-        key = digest_of([extractor.digest, detector.digest if detector else None])
-        self._store = EmbeddingStore(store / f"{extractor.spec.name}-{key[:16]}") if store else None
-        self.kept: dict[str, F32] = {}
-        if self._store is not None:
-            self.kept = dict(zip(*self._store.load(), strict=True))
-        self._hashes: list[str] = []
-        self._vectors: list[F32] = []
-        self._saved = 0
+        self._unsaved: list[str] = []
+        self._store: EmbeddingStore | None = None
+        if store is not None:
+            key = digest_of([extractor.digest, detector.digest if detector else None])
+            self._store = EmbeddingStore(store / f"{extractor.spec.name}-{key[:16]}")
+            self.known = dict(zip(*self._store.load(), strict=True))
 
-    def start_with(self, hashes: Sequence[str]) -> None:
-        """Take the kept embeddings of these contents as the first rows."""
-        self._vectors = [self.kept[sha256] for sha256 in hashes]
-        self._hashes, self._saved = list(hashes), len(hashes)
-
-    def extend(self, pending: dict[str, tuple[Sample, tuple[U8, ...]]]) -> None:
-        if not pending:
+    def extend(self, waiting: dict[str, tuple[Sample, tuple[U8, ...]]]) -> None:
+        new = {sha256: entry for sha256, entry in waiting.items() if sha256 not in self.known}
+        if not new:
             return
         started = time.perf_counter()
-        faces = np.stack([faces[self._geometry] for _, faces in pending.values()])
         try:
-            embedded = self.extractor.embed(Faces(faces, self.extractor.spec.geometry))
+            vectors = self._embed([faces for _, faces in new.values()])
         except InputError as error:
-            raise self._blamed(pending, error) from error
-        self._vectors += list(embedded.vectors)
-        self._hashes += pending
+            raise self._blamed(new) or error from error
+        self.known.update(zip(new, vectors, strict=True))
+        self._unsaved += new
         self.seconds += time.perf_counter() - started
-        if len(self._hashes) - self._saved >= _SHARD:
+        if len(self._unsaved) >= _SHARD:
             self.save()
 
     def save(self) -> None:
-        if self._store is not None:
-            new = slice(self._saved, len(self._hashes))
-            fresh = [i for i in range(new.start, new.stop) if self._hashes[i] not in self.kept]
-            self._store.append(
-                [self._hashes[i] for i in fresh], np.array([self._vectors[i] for i in fresh], np.float32)
-            )
-        self._saved = len(self._hashes)
+        if self._store is not None and self._unsaved:
+            self._store.append(self._unsaved, self.vectors(self._unsaved))
+        self._unsaved = []
 
-    def vectors(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> F32:
-        size = self.extractor.spec.embedding_size
-        table = np.stack(self._vectors) if self._vectors else np.empty((0, size), np.float32)
-        return np.ascontiguousarray(table[rows])
+    def vectors(self, hashes: Sequence[str]) -> F32:
+        """Return float32 (N, D), a row per content."""
+        empty = np.empty((0, self.extractor.spec.embedding_size), np.float32)
+        return np.stack([self.known[sha256] for sha256 in hashes]) if hashes else empty
 
-    def _blamed(self, pending: dict[str, tuple[Sample, tuple[U8, ...]]], error: InputError) -> InputError:
-        """Return the error with the first picture of the batch that fails on its own."""
-        for sample, faces in pending.values():
+    def _embed(self, faces: Sequence[tuple[U8, ...]]) -> F32:
+        pixels = np.stack([cut[self._geometry] for cut in faces])
+        return self.extractor.embed(Faces(pixels, self.extractor.spec.geometry)).vectors
+
+    def _blamed(self, batch: dict[str, tuple[Sample, tuple[U8, ...]]]) -> InputError | None:
+        """Return the error of the first picture of a failed batch that fails on its own, naming it."""
+        for sample, faces in batch.values():
             try:
-                self.extractor.embed(Faces(faces[self._geometry][None], self.extractor.spec.geometry))
-            except InputError as single:
-                return InputError(f"{sample.path}: {single}")
-        return error
-
-
-def _common_rows(columns: Sequence[_Column]) -> dict[str, int]:
-    """Return content hash → row for the contents that all extractors have kept, and start all of them with those."""
-    common = [h for h in (columns[0].kept if columns else {}) if all(h in column.kept for column in columns)]
-    for column in columns:
-        column.start_with(common)
-    return {sha256: row for row, sha256 in enumerate(common)}
+                self._embed([faces])
+            except InputError as error:
+                return InputError(f"{sample.path}: {error}")
+        return None

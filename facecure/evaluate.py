@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from facecure.embed import EmbeddingTable, Extractor, Progress, embed
+from facecure.embed import EmbeddingTable, Extractor, Progress, check_extractors, embed
 from facecure.environment import environment
 from facecure.errors import InputError
 from facecure.extractors.runtimes.onnx import OnnxExtractor
@@ -75,7 +75,7 @@ def evaluate(
     started = time.perf_counter()
     ready = [e if not isinstance(e, (str, os.PathLike)) else OnnxExtractor(read_spec(Path(e)), threads=threads)
              for e in extractors]  # fmt: skip
-    _check_names(ready)
+    check_extractors(ready)
     finder = _detector(detector)
     sets = read_sets(
         Path(clean),
@@ -88,7 +88,7 @@ def evaluate(
     table = embed(sets.samples, ready, finder, store=Path(keep) if keep else None, threads=threads, progress=progress)
     usable, dropped = _usable(table)
     samples = [table.samples[row] for row in usable]
-    excluded = [*sets.excluded, *table.excluded, *dropped]
+    excluded = [*sets.excluded, *table.excluded, *dropped, *_never_cloaked(sets.samples, samples)]
     warnings = [
         *sets.warnings,
         *_warnings(ready, protocol, repeats),
@@ -136,14 +136,6 @@ def _detector(file: str | os.PathLike[str] | None) -> Detector | None:
     return Detector(Path(named)) if named else None
 
 
-def _check_names(extractors: Sequence[Extractor]) -> None:
-    if not extractors:
-        raise InputError("name at least one extractor")
-    for name, count in Counter(e.spec.name for e in extractors).items():
-        if count > 1:
-            raise InputError(f"{count} extractors are called {name!r}; give each spec a name of its own")
-
-
 def _usable(table: EmbeddingTable) -> tuple[list[int], list[Exclusion]]:
     """Return the rows that take part, and what content and lost partners exclude.
 
@@ -174,6 +166,20 @@ def _usable(table: EmbeddingTable) -> tuple[list[int], list[Exclusion]]:
                 excluded.append(Exclusion(sample.path, reason))
         rows = kept
     return rows, excluded
+
+
+def _never_cloaked(named: Sequence[Sample], usable: Sequence[Sample]) -> list[Exclusion]:
+    """Return the usable clean pictures of cloaked people that came without a cloaked counterpart."""
+    excluded = []
+    for cloak in dict.fromkeys(s.cloak for s in named if s.role == "cloaked"):
+        found = {(s.identity, s.key) for s in named if s.role == "cloaked" and s.cloak == cloak}
+        names = {identity for identity, _ in found}
+        excluded += [
+            Exclusion(s.path, f"unpaired: no {cloak} counterpart, so not enrolled while that protects {s.identity}")
+            for s in usable
+            if s.role == "clean" and s.identity in names and (s.identity, s.key) not in found
+        ]
+    return excluded
 
 
 def _warnings(extractors: Sequence[Extractor], protocol: Protocol, repeats: int) -> list[str]:

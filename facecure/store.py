@@ -22,8 +22,13 @@ class EmbeddingStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder}: {error.strerror}; name another folder to keep embeddings in") from error
         self._shards = sorted(folder.glob("*.npz"))
+        # beyond the highest: whoever deletes a damaged shard must not have the next one overwrite a whole one
+        self._next = 1 + max((int(shard.stem) for shard in self._shards if shard.stem.isdecimal()), default=-1)
 
     def load(self) -> tuple[list[str], F32]:
         """Return the content hashes (N) and their embeddings, float32 (N, D); (0, 0) while empty."""
@@ -31,18 +36,20 @@ class EmbeddingStore:
         vectors: list[F32] = []
         for shard in self._shards:
             try:
-                with np.load(shard, allow_pickle=False) as part:
-                    hashes += [bytes(row).hex() for row in part["sha256"]]
-                    vectors.append(part["vectors"])
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                found, part = _read(shard)
+                if vectors and part.shape[1] != vectors[0].shape[1]:
+                    raise ValueError(f"{part.shape[1]} values per embedding, others have {vectors[0].shape[1]}")
+            except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile) as error:
                 raise InputError(f"{shard} is damaged ({error}); delete it and run again") from error
+            hashes += found
+            vectors.append(part)
         return hashes, np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)
 
     def append(self, hashes: Sequence[str], vectors: F32) -> None:
         """Write one shard with the embeddings float32 (N, D) of the contents `hashes`; nothing for none."""
         if not hashes:
             return
-        shard = self._folder / f"{len(self._shards):06d}.npz"
+        shard = self._folder / f"{self._next:06d}.npz"
         unfinished = shard.with_suffix(".unfinished")
         with unfinished.open("wb") as file:
             np.savez(file, sha256=np.array([list(bytes.fromhex(h)) for h in hashes], np.uint8), vectors=vectors)
@@ -50,3 +57,13 @@ class EmbeddingStore:
             os.fsync(file.fileno())
         unfinished.rename(shard)
         self._shards.append(shard)
+        self._next += 1
+
+
+def _read(shard: Path) -> tuple[list[str], F32]:
+    """Return one shard's hashes and embeddings; raises whatever a damaged file leads to."""
+    with shard.open("rb") as file, np.load(file, allow_pickle=False) as part:
+        hashes, vectors = part["sha256"], part["vectors"]
+    if hashes.shape != (len(vectors), 32) or vectors.ndim != 2 or vectors.dtype != np.float32:
+        raise ValueError(f"holds hashes {hashes.shape} and vectors {vectors.dtype} {vectors.shape}")
+    return [bytes(row).hex() for row in hashes], vectors

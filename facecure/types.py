@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -41,10 +42,18 @@ class Sample:
     role: Role = "clean"
     cloak: str = ""
 
+    @property
+    def order(self) -> tuple[str, str, str]:
+        """Return what samples are sorted by: identity, then file name, in one Unicode form."""
+        return self.identity, unicodedata.normalize("NFC", self.path.name), str(self.path)
+
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """A picture that takes no part, and why. The reason starts with its kind: `unreadable`, `unpaired`, …"""
+    """A picture that does not take the part it was named for, and why.
+
+    The reason starts with its kind: `unreadable`, `no face`, `unpaired`, `duplicate`, …
+    """
 
     path: Path
     reason: str
@@ -62,9 +71,9 @@ class FaceGeometry:
     width: int
     height: int
     mode: Literal["crop", "align"] = "crop"
-    canvas: tuple[int, int] | None = None
+    canvas: tuple[float, ...] | None = None
     template: tuple[tuple[float, float], ...] | None = None
-    region: tuple[float, float, float, float] | None = None
+    region: tuple[float, ...] | None = None
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     border: Literal["black", "replicate"] = "black"
     padding: float = 0.0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import tomllib
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -46,15 +48,15 @@ class ExtractorSpec:
 
     def __post_init__(self) -> None:
         Normalise(self.mean, self.std, self.colour)  # raises on values no table can be made of
-        if self.layout not in ("NCHW", "NHWC"):
-            raise InputError(f"layout is NCHW or NHWC, not {self.layout!r}")
         if self.embedding_size < 1:
             raise InputError(f"embedding size must be positive, not {self.embedding_size}")
 
     def preprocessing(self) -> dict[str, Any]:
-        """Return everything between a decoded picture and an embedding, besides the weights."""
+        """Return everything between a decoded picture and an embedding, besides the weights, as JSON values."""
         keys = ("colour", "layout", "mean", "std", "embedding_size", "normalise")
-        return {"face": asdict(self.geometry), **{key: getattr(self, key) for key in keys}}
+        values = {"face": asdict(self.geometry), **{key: getattr(self, key) for key in keys}}
+        plain: dict[str, Any] = json.loads(json.dumps(values))
+        return plain
 
     def verified_weights(self) -> bytes:
         """Return the weights' bytes after checking their SHA-256; raises `DigestMismatch` or `InputError`."""
@@ -85,67 +87,113 @@ def read_spec(file: Path) -> ExtractorSpec:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"extractor spec {file} is no TOML: {error}") from error
     try:
-        return _parse(table, file.parent)
+        return _parse(_Table(table), file.parent)
     except InputError as error:
         raise InputError(f"extractor spec {file}: {error}") from None
-    except KeyError as error:
-        raise InputError(f"extractor spec {file}: the key {error} is missing") from None
-    except (TypeError, ValueError) as error:
-        raise InputError(f"extractor spec {file}: {error}") from error
 
 
-def _parse(table: dict[str, Any], folder: Path) -> ExtractorSpec:
-    _reject_unknown(table)
-    pixels, embedding, face, about = table["input"], table["embedding"], table.get("face", {}), table.get("about", {})
-    if embedding.get("normalise", True) not in (True, False):
-        raise InputError("embedding.normalise is true or false")
-    sha256 = table.get("sha256")
-    if sha256 is not None and (len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef")):
+class _Table:
+    """A TOML table whose values are asked for by type; every complaint names the key."""
+
+    def __init__(self, values: dict[str, Any], name: str = "") -> None:
+        self._values, self._name = values, name
+        for key in values.keys() - _KEYS[name]:
+            close = get_close_matches(key, _KEYS[name], 1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(_KEYS[name]))}"
+            raise InputError(f"unknown key {self._full(key)!r}{hint}")
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def table(self, key: str) -> _Table:
+        return _Table(self._get(key, dict, {} if key in ("face", "about") else None), key)
+
+    def text(self, key: str, default: str | None = None) -> str:
+        return str(self._get(key, str, default))
+
+    def whole(self, key: str) -> int:
+        return int(self._get(key, int))
+
+    def number(self, key: str) -> float:
+        return float(self._get(key, (int, float)))
+
+    def flag(self, key: str, default: bool) -> bool:
+        return bool(self._get(key, bool, default))
+
+    def numbers(self, key: str, count: int) -> tuple[float, ...]:
+        return self._floats(key, self._get(key, list), count)
+
+    def points(self, key: str) -> tuple[tuple[float, float], ...]:
+        pairs = [self._floats(key, point, 2) for point in self._get(key, list)]
+        return tuple((x, y) for x, y in pairs)
+
+    def choice(self, key: str, allowed: tuple[str, ...]) -> Any:
+        value = self.text(key, allowed[0])
+        if value not in allowed:
+            raise InputError(f"{self._full(key)} is one of {', '.join(allowed)}, not {value!r}")
+        return value
+
+    def _get(self, key: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
+        value = self._values.get(key, default)
+        if value is None:
+            raise InputError(f"the key {self._full(key)!r} is missing")
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            wanted: dict[Any, str] = {str: "text", int: "a whole number", bool: "true or false", list: "a list"}
+            wanted[dict] = "a table"
+            raise InputError(f"{self._full(key)} must be {wanted.get(kind, 'a number')}, not {value!r}")
+        return value
+
+    def _floats(self, key: str, values: Any, count: int) -> tuple[float, ...]:
+        right = isinstance(values, list) and len(values) == count
+        if not right or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+            raise InputError(f"{self._full(key)} needs {count} numbers, not {values!r}")
+        return tuple(float(value) for value in values)
+
+    def _full(self, key: str) -> str:
+        return f"{self._name}.{key}" if self._name else key
+
+
+def _parse(top: _Table, folder: Path) -> ExtractorSpec:
+    pixels, embedding, face, about = (top.table(key) for key in ("input", "embedding", "face", "about"))
+    name = top.text("name")
+    if not re.fullmatch(r"[\w.+-]*\w[\w.+-]*", name):
+        raise InputError(f"name {name!r} must be letters, digits and . _ + - only: files are called after it")
+    sha256 = top.text("sha256").lower() if "sha256" in top else None
+    if sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise InputError("sha256 must be 64 hexadecimal digits; leave it out rather than guessing")
-    options = {key: table[key] for key in _FACE_OPTIONS if key in table} | face
-    for key in ("canvas", "region"):
-        if key in options:
-            options[key] = tuple(options[key])
-    if "template" in options:
-        options["template"] = tuple((float(x), float(y)) for x, y in options["template"])
-    _one_of(options, "mode", ("crop", "align"))
-    _one_of(options, "interpolation", ("bilinear", "bicubic"))
-    _one_of(options, "border", ("black", "replicate"))
+    mean, std = pixels.numbers("mean", 3), pixels.numbers("std", 3)
     return ExtractorSpec(
-        name=str(table["name"]),
-        weights=folder / table["weights"],
-        sha256=None if sha256 is None else sha256.lower(),
-        geometry=FaceGeometry(width=int(pixels["width"]), height=int(pixels["height"]), **options),
-        colour=pixels.get("colour", "RGB"),
-        layout=pixels.get("layout", "NCHW"),
-        mean=_three(pixels, "mean"),
-        std=_three(pixels, "std"),
-        embedding_size=int(embedding["size"]),
-        normalise=embedding.get("normalise", True),
-        training_set=str(about.get("training_set", "not stated")),
-        licence=str(about.get("licence", "not stated")),
-        year=None if about.get("year") is None else int(about["year"]),
+        name=name,
+        weights=folder / top.text("weights"),
+        sha256=sha256,
+        geometry=FaceGeometry(pixels.whole("width"), pixels.whole("height"), **_face_options(top, face)),
+        colour=pixels.choice("colour", ("RGB", "BGR")),
+        layout=pixels.choice("layout", ("NCHW", "NHWC")),
+        mean=(mean[0], mean[1], mean[2]),
+        std=(std[0], std[1], std[2]),
+        embedding_size=embedding.whole("size"),
+        normalise=embedding.flag("normalise", True),
+        training_set=about.text("training_set", "not stated"),
+        licence=about.text("licence", "not stated"),
+        year=about.whole("year") if "year" in about else None,
     )
 
 
-def _three(table: dict[str, Any], key: str) -> tuple[float, float, float]:
-    if len(table[key]) != 3:
-        raise InputError(f"input.{key} needs three numbers, one per plane")
-    first, second, third = map(float, table[key])
-    return first, second, third
-
-
-def _one_of(table: dict[str, Any], key: str, allowed: tuple[str, ...]) -> None:
-    if key in table and table[key] not in allowed:
-        raise InputError(f"{key} is one of {', '.join(allowed)}, not {table[key]!r}")
-
-
-def _reject_unknown(table: dict[str, Any]) -> None:
-    for section, known in _KEYS.items():
-        part = table if section == "" else table.get(section, {})
-        if not isinstance(part, dict):
-            raise InputError(f"{section} must be a table")
-        for key in part.keys() - known:
-            close = get_close_matches(key, known, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known))}"
-            raise InputError(f"unknown key {'.'.join(filter(None, (section, key)))!r}{hint}")
+def _face_options(top: _Table, face: _Table) -> dict[str, Any]:
+    """Return the arguments of `FaceGeometry`; interpolation and the like may also stand at the top level."""
+    where = {key: face if key in face else top for key in _FACE_OPTIONS}
+    options: dict[str, Any] = {
+        "mode": face.choice("mode", ("crop", "align")),
+        "interpolation": where["interpolation"].choice("interpolation", ("bilinear", "bicubic")),
+        "border": where["border"].choice("border", ("black", "replicate")),
+        "stretch": where["stretch"].flag("stretch", False),
+    }
+    if "padding" in where["padding"]:
+        options["padding"] = where["padding"].number("padding")
+    if "canvas" in face:
+        options["canvas"] = face.numbers("canvas", 2)
+    if "region" in face:
+        options["region"] = face.numbers("region", 4)
+    if "template" in face:
+        options["template"] = face.points("template")
+    return options

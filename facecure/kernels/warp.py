@@ -16,6 +16,8 @@ from facecure.types import F32, F64, U8
 Border = Literal["black", "replicate"]
 Pictures = Sequence[U8] | U8
 
+_LARGEST = 1e300  # entry of a matrix: sums over the points of any face stay finite
+
 
 class Normalise:
     """The per-channel map (v − mean) / std on uint8 values, in the order of the extractor's input planes.
@@ -44,8 +46,8 @@ def _checked(pictures: Pictures, matrices: npt.ArrayLike, size: tuple[int, int])
     stack = np.ascontiguousarray(matrices, dtype=np.float64)
     if stack.ndim == 2:
         stack = stack[None]
-    if stack.ndim != 3 or stack.shape[1:] != (2, 3) or not np.isfinite(stack).all():
-        raise InputError(f"matrices must be finite (N, 2, 3), not {stack.shape}")
+    if stack.ndim != 3 or stack.shape[1:] != (2, 3) or not (np.abs(stack) < _LARGEST).all():
+        raise InputError(f"matrices must be (N, 2, 3) with finite entries below {_LARGEST:g}, not {stack.shape}")
     if min(size) < 1:
         raise InputError(f"size (width, height) must be positive, not {size}")
     single = isinstance(pictures, np.ndarray) and pictures.ndim == 3

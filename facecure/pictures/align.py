@@ -38,13 +38,14 @@ def align_matrix(landmarks: F64, geometry: FaceGeometry) -> F64:
     """
     assert geometry.canvas is not None
     assert geometry.template is not None
-    to_picture = similarity(np.array(geometry.template), landmarks)
+    # fitted on the canvas, as the extractors' own alignment does, and inverted
+    to_canvas = similarity(landmarks, np.array(geometry.template))
+    inverse = np.linalg.inv(to_canvas[:, :2])
     x0, y0, x1, y1 = geometry.region or (0, 0, *geometry.canvas)
-    # face (centres at +0.5) -> canvas (centres at +0.5) -> canvas index
     scale = np.diag([(x1 - x0) / geometry.width, (y1 - y0) / geometry.height])
-    linear = to_picture[:, :2] @ scale
-    shift = to_picture[:, :2] @ np.array([x0 - 0.5, y0 - 0.5]) + to_picture[:, 2] + 0.5
-    return np.column_stack([linear, shift])
+    # face (centres at +0.5) -> canvas (centres at +0.5) -> canvas index -> picture index -> picture (centres at +0.5)
+    shift = inverse @ (np.array([x0 - 0.5, y0 - 0.5]) - to_canvas[:, 2]) + 0.5
+    return np.column_stack([inverse @ scale, shift])
 
 
 def cut_face(picture: U8, geometry: FaceGeometry, landmarks: F64 | None) -> U8:

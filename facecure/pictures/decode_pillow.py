@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from facecure.types import U8
 
@@ -29,9 +29,12 @@ def decode(data: bytes) -> U8:
                 raise UnreadablePicture("floating-point samples have no defined range; save as 8-bit")
             if upright.mode.startswith("I"):
                 return _grey16(upright)
+            upright.info.pop("transparency", None)  # dropped like alpha; Pillow warns where a palette has it in bytes
             return np.array(upright.convert("RGB"))
     except UnreadablePicture:
         raise
+    except UnidentifiedImageError as error:
+        raise UnreadablePicture("no known picture format" if data else "an empty file") from error
     except Exception as error:  # Pillow's plugins raise whatever their parser stumbles on
         raise UnreadablePicture(f"{type(error).__name__}: {error}") from error
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
+
 from facecure.pictures.align import cut_face
 from facecure.pictures.decode_pillow import UnreadablePicture, decode
 from facecure.pictures.detect import Detector
@@ -55,7 +57,10 @@ def load_faces(
         landmarks = detector.landmarks(picture) if detector is not None else None
         if detector is not None and landmarks is None:
             return Loaded(sample, sha256, excluded=Exclusion(sample.path, "no face: the detector found none"))
-        return Loaded(sample, sha256, tuple(cut_face(picture, geometry, landmarks) for geometry in geometries))
+        try:
+            return Loaded(sample, sha256, tuple(cut_face(picture, geometry, landmarks) for geometry in geometries))
+        except np.linalg.LinAlgError:
+            return Loaded(sample, sha256, excluded=Exclusion(sample.path, "no face: its landmarks fall into one point"))
 
     pending: deque[Future[Loaded]] = deque()
     with ThreadPoolExecutor(threads) as pool:

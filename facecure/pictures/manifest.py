@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from facecure.errors import InputError, MissingDependency
 from facecure.pictures.facescrub import crop_folder, identity_of
 from facecure.pictures.pairing import drop_named_cloaks, pair, stripped
 from facecure.types import Exclusion, Role, Sample
+
+_COLUMNS = ("identity", "path", "key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +51,19 @@ def read_sets(
         warnings.extend(notes)
         return take((samples, left_out))
 
+    def read_paired(source: Path, role: Role, cloak: str) -> list[Sample]:
+        paired, left_out = pair(people, read(source, role, cloak))
+        if not paired:
+            reasons = "; ".join(dict.fromkeys(e.reason for e in left_out[:3]))
+            raise InputError(f"no picture of {source} pairs with one of {clean}: {reasons}")
+        return take((paired, left_out))
+
     people = take(_one_per_key(take(drop_named_cloaks(read(clean, "clean")))))
     everything = list(people)
     for name, source in unprotected.items():
-        everything += take(pair(people, read(source, "unprotected", name)))
+        everything += read_paired(source, "unprotected", name)
     for name, source in cloaked.items():
-        paired = take(pair(people, read(source, "cloaked", name)))
-        if not paired:
-            raise InputError(f"no picture of {source} pairs with one of {clean}: the first reasons are "
-                             f"{[e.reason for e in excluded[:3]]}")  # fmt: skip
-        everything += paired
-        excluded += _without_cloak(people, paired, name)
+        everything += read_paired(source, "cloaked", name)
     names = {sample.identity for sample in people}
     for source in distractors:
         for sample in read(source, "distractor"):
@@ -96,8 +101,9 @@ def read_samples(
                 samples.append(_sample(name, entry, entry.stem, role, cloak))
             continue
         crops = crop_folder(entry)
-        if crops != entry and (beside := sum(p.is_file() for p in _visible(entry))):
-            warnings.append(f"{entry}: {beside} full pictures beside face/ are not used")
+        if crops != entry and (beside := len(_visible(entry)) - 1):
+            names = ", ".join(p.name for p in _visible(entry) if p != crops)
+            warnings.append(f"{entry}: {beside} beside face/ are not used: {names[:200]}")
         for path in _visible(crops):
             if path.is_dir():
                 excluded.append(Exclusion(path, "folder: pictures are read from <identity>/ or <identity>/face/ only"))
@@ -105,7 +111,7 @@ def read_samples(
                 samples.append(_sample(entry.name, path, path.stem, role, cloak))
     if not samples:
         raise InputError(f"{source} holds no <identity>/<picture>")
-    samples.sort(key=lambda sample: (sample.identity, sample.path.name))
+    samples.sort(key=lambda sample: sample.order)
     return samples, excluded, warnings
 
 
@@ -116,36 +122,38 @@ def _read_table(source: Path, role: Role, cloak: str) -> tuple[list[Sample], lis
     """
     rows = _parquet_rows(source) if source.suffix == ".parquet" else _csv_rows(source)
     samples: list[Sample] = []
-    for number, row in enumerate(rows, start=2 if source.suffix != ".parquet" else 1):
-        identity, path = row.get("identity"), row.get("path")
+    for number, row in rows:
+        identity, path, key = (str(value) if value is not None else "" for value in map(row.get, _COLUMNS))
         if not identity or not path:
             raise InputError(f"{source}, row {number}: needs a value for the columns identity and path")
         where = source.parent / path
-        samples.append(_sample(identity, where, row.get("key") or where.stem, role, cloak))
+        samples.append(_sample(identity, where, key or where.stem, role, cloak))
     if not samples:
         raise InputError(f"{source} has no rows; a manifest has the columns identity, path and optionally key")
-    samples.sort(key=lambda sample: (sample.identity, sample.path.name))
+    samples.sort(key=lambda sample: sample.order)
     return samples, [], []
 
 
-def _csv_rows(source: Path) -> list[dict[str, str]]:
+def _csv_rows(source: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Return the rows with the line each ends on."""
     try:
         with source.open(newline="", encoding="utf-8-sig") as file:
-            return list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            return [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{source} is no UTF-8 CSV manifest: {error}") from error
 
 
-def _parquet_rows(source: Path) -> list[dict[str, str]]:
+def _parquet_rows(source: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Return the rows with their numbers from 1."""
     try:
         from pyarrow import ArrowInvalid, parquet
     except ImportError as error:
         raise MissingDependency("pyarrow", "parquet") from error
     try:
-        rows: list[dict[str, str]] = parquet.read_table(source).to_pylist()
+        return list(enumerate(parquet.read_table(source).to_pylist(), start=1))
     except ArrowInvalid as error:
         raise InputError(f"{source} is no Parquet manifest: {error}") from error
-    return rows
 
 
 def _sample(identity: str, path: Path, key: str, role: Role, cloak: str) -> Sample:
@@ -169,15 +177,3 @@ def _one_per_key(samples: Sequence[Sample]) -> tuple[list[Sample], list[Exclusio
             Exclusion(s.path, f"unpaired: {group[0].path.name} has the stem {key!r} too; keep one") for s in group[1:]
         ]
     return kept, excluded
-
-
-def _without_cloak(people: Iterable[Sample], paired: Iterable[Sample], cloak: str) -> list[Exclusion]:
-    """Return the clean pictures of cloaked identities that have no cloaked counterpart."""
-    found = {(sample.identity, sample.key) for sample in paired}
-    names = {identity for identity, _ in found}
-    reason = f"unpaired: no {cloak} counterpart, so absent from the gallery while this person is protected by it"
-    return [
-        Exclusion(sample.path, reason)
-        for sample in people
-        if sample.identity in names and (sample.identity, sample.key) not in found
-    ]

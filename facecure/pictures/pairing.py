@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from facecure.types import Exclusion, Role, Sample
 
-_CLOAKED = re.compile(r"_cloaked$|_(?:min|low|mid|high|ultra|custom)_cloaked$|_attacked$")
+_CLOAKED = re.compile(r"_cloaked$|\.?_attacked$")  # LowKey cuts four characters off x.jpeg: x._attacked.png (Q21)
 _MODE_CLOAKED = re.compile(r"_(?:min|low|mid|high|ultra|custom)_cloaked$")
-_SMALL = re.compile(r"_small$")
+_SMALL = re.compile(r"\.?_small$")
 _SUFFIXES: dict[Role, tuple[re.Pattern[str], ...]] = {
     "cloaked": (_CLOAKED, _MODE_CLOAKED),
     "unprotected": (_SMALL,),

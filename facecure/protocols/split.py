@@ -59,8 +59,7 @@ def make_split(samples: Sequence[Sample], cloaks: Sequence[str], protocol: Proto
     `seed` and `repeat` are not used by `facecure-2021`, which has the one split of `random.seed(10)`.
     """
     sets: dict[tuple[str, str], dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
-    order = sorted(range(len(samples)), key=lambda i: (samples[i].identity, samples[i].path.name, str(samples[i].path)))
-    for i in order:
+    for i in sorted(range(len(samples)), key=lambda i: samples[i].order):
         sample = samples[i]
         sets[sample.role, sample.cloak][sample.identity][sample.key] = i
     people = sets["clean", ""]

@@ -128,18 +128,22 @@ def _excluded(report: Report) -> list[str]:
 
 def _what_ran(report: Report) -> list[str]:
     found = report.environment
+    columns = {
+        "extractor": "name", "runtime": "runtime", "precision": "precision", "device": "device",
+        "weights": "weights_sha256", "digest": "digest", "training set": "training_set", "year": "year",
+        "licence": "licence",
+    }  # fmt: skip
+    digests = ("weights_sha256", "digest")
     rows = [
-        (e["name"], e["runtime"], e["precision"], e["device"], e["weights_sha256"][:12], e["digest"][:12],
-         str(e["training_set"]), str(e["year"] or "–"), str(e["licence"]))
+        [str(e.get(key) or "–")[: 12 if key in digests else None] for key in columns.values()]
         for e in found["extractors"]
-    ]  # fmt: skip
-    headings = ("extractor", "runtime", "precision", "device", "weights", "digest", "training set", "year", "licence")
+    ]
     detector = f"Detector {found['detector']['sha256'][:12]}. " if found["detector"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in found["seconds"].items())
     return [
         "## What ran",
-        _table(headings, rows),
+        _table(tuple(columns), rows),
         f"{detector}{found['cpu']} ({found['cpu_simd']}), {found['threads']} threads, Python {found['python']}, commit "
         f"{found['commit'][:12]}. {versions}.",
         f"Time: {seconds}.",
@@ -150,4 +154,9 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return ""
     lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Return text that stays inside a table cell: one line, bars escaped."""
+    return " ".join(text.split()).replace("|", "\\|")

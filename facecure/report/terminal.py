@@ -21,7 +21,11 @@ def terminal(report: Report) -> RenderableType:
     name, splits = report.protocol["name"], report.protocol["splits"]
     table = Table(title=f"Protection rates ({name}, {splits} split{'s' * (splits > 1)}, 1-NN)", title_justify="left")
     for heading in HEADINGS[:_COLUMNS]:
-        table.add_column(heading, justify="left" if heading in ("cloak", "extractor") else "right", no_wrap=True)
+        if heading in ("cloak", "extractor"):
+            table.add_column(heading, overflow="fold")
+        else:  # in a narrow terminal names are folded, numbers never
+            first, _, rest = heading.rpartition(" ")
+            table.add_column(f"{first}\n{rest}".strip(), justify="right", no_wrap=True)
     for cell in report.cells:
         table.add_row(*map(escape, row(cell)[:_COLUMNS]))
     lines: list[RenderableType] = [table]

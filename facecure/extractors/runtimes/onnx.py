@@ -39,7 +39,8 @@ class OnnxExtractor:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(spec.weights), options, providers=[_PROVIDER])
+            # from the verified bytes: values kept in other files, which no digest covers, cannot be loaded this way
+            self._session = onnxruntime.InferenceSession(data, options, providers=[_PROVIDER])
         except Exception as error:  # its exceptions share no public base class
             raise InputError(f"extractor {spec.name}: ONNX Runtime cannot load {spec.weights}: {error}") from error
         self.providers = self._session.get_providers()
@@ -87,9 +88,9 @@ class OnnxExtractor:
         vectors = np.concatenate(parts) if parts else np.empty((0, self.spec.embedding_size), np.float32)
         bad = np.asarray(~np.isfinite(vectors).all(axis=1))
         if self.spec.normalise:
-            norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+            norms = np.linalg.norm(np.where(bad[:, None], 0, vectors.astype(np.float64)), axis=1)
             bad |= norms == 0
-            vectors = (vectors / np.where(norms > 0, norms, 1)[:, None]).astype(np.float32)
+            vectors = (vectors / np.where(bad, 1, norms)[:, None]).astype(np.float32)
         if bad.any():
             raise InputError(f"extractor {self.spec.name} returned no finite non-zero embedding for face "
                              f"{int(np.flatnonzero(bad)[0])} of {len(bad)}; check its preprocessing")  # fmt: skip

@@ -1,0 +1,161 @@
+"""Samples become faces in order; what cannot be used is yielded with its reason."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import facecure.pictures.load as module
+from facecure.pictures.load import load_faces
+from facecure.types import FaceGeometry, Sample
+
+THREADS = pytest.mark.parametrize("threads", [1, 2, 8])
+SMALL, LARGE = FaceGeometry(4, 4), FaceGeometry(9, 7, interpolation="bicubic")
+
+
+def sample(path: Path) -> Sample:
+    return Sample("Adam", path, path.stem)
+
+
+@pytest.fixture
+def levels(tmp_path):
+    """One hundred samples, each of one level, of different sizes so that threads overtake each other."""
+    made = []
+    for i in range(100):
+        side = 200 if i % 7 == 0 else 5
+        Image.fromarray(np.full((side, side, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
+        made.append(sample(tmp_path / f"{i}.png"))
+    return made
+
+
+class Blind:
+    """A detector that finds nothing."""
+
+    def landmarks(self, picture):
+        return None
+
+
+@THREADS
+def test_order_is_kept_and_every_geometry_is_cut(levels, threads):
+    loaded = list(load_faces(levels, [SMALL, LARGE], None, threads))
+    assert [item.sample for item in loaded] == levels
+    for i, item in enumerate(loaded):
+        assert item.excluded is None
+        assert item.sha256 == hashlib.sha256(item.sample.path.read_bytes()).hexdigest()
+        small, large = item.faces
+        np.testing.assert_array_equal(small, np.full((4, 4, 3), i))
+        np.testing.assert_array_equal(large, np.full((7, 9, 3), i))
+
+
+def test_no_samples_give_nothing():
+    assert list(load_faces([], [SMALL], None, 2)) == []
+
+
+@THREADS
+def test_known_contents_are_hashed_only(levels, threads, monkeypatch, tmp_path):
+    (tmp_path / "no.png").write_bytes(b"no picture, but known")
+    everything = [*levels[:10], sample(tmp_path / "no.png")]
+    known = {hashlib.sha256(s.path.read_bytes()).hexdigest() for s in [*everything[:5], everything[-1]]}
+    decoded = []
+    decode = module.decode
+    monkeypatch.setattr(module, "decode", lambda data: decoded.append(data) or decode(data))
+    loaded = list(load_faces(everything, [SMALL], None, threads, known.__contains__))
+    assert [item.faces is None for item in loaded] == [True] * 5 + [False] * 5 + [True]
+    assert all(item.excluded is None and len(item.sha256) == 64 for item in loaded)
+    assert len(decoded) == 5
+
+
+@THREADS
+def test_unusable_pictures_are_excluded_where_they_stand(levels, threads, tmp_path):
+    bad = {"empty.jpg": b"", "text.jpg": b"hello", "cut.png": levels[0].path.read_bytes()[:-30]}
+    for name, content in bad.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "folder.jpg").mkdir()
+    names = [*bad, "missing.jpg", "folder.jpg"]
+    everything = [s for name, good in zip(names, levels, strict=False) for s in (sample(tmp_path / name), good)]
+    loaded = list(load_faces(everything, [SMALL], None, threads))
+    assert [item.sample for item in loaded] == everything
+    for item in loaded[1::2]:
+        assert item.excluded is None
+        assert item.faces is not None
+    for item in loaded[::2]:
+        assert item.faces is None
+        assert item.excluded.path == item.sample.path
+        assert item.excluded.reason.startswith("unreadable: ")
+        assert len(item.excluded.reason) > len("unreadable: ")
+    assert [bool(item.sha256) for item in loaded[::2]] == [True, True, True, False, False]
+
+
+def test_pictures_without_a_face_are_excluded(levels):
+    loaded = list(load_faces(levels[:3], [SMALL], Blind(), 2))
+    assert [item.excluded.path for item in loaded] == [s.path for s in levels[:3]]
+    assert all(item.excluded.reason.startswith("no face: ") and item.faces is None for item in loaded)
+
+
+def test_a_detectors_landmarks_are_used(levels):
+    template = ((1.0, 1.0), (3.0, 1.0), (2.0, 2.0), (1.0, 3.0), (3.0, 3.0))
+    aligned = FaceGeometry(5, 5, "align", (5, 5), template)
+
+    class Fixed:
+        def landmarks(self, picture):
+            return np.array(template) - (2, 0)  # two pixels further left than the face wants them
+
+    face = next(load_faces(levels[50:51], [aligned], Fixed(), 1)).faces[0]
+    np.testing.assert_array_equal(face[..., 0], np.tile(np.array([0, 0, 50, 50, 50]), (5, 1)))
+
+
+@THREADS
+def test_few_are_in_flight(levels, threads):
+    taken = 0
+
+    def counted():
+        nonlocal taken
+        for item in levels:
+            taken += 1
+            yield item
+
+    loaded = load_faces(counted(), [SMALL], None, threads)
+    for given in range(1, 30):
+        next(loaded)
+        assert taken - given < 8 * threads
+    loaded.close()
+
+
+@THREADS
+def test_stopping_early_leaves_no_work_and_no_threads(levels, threads, monkeypatch):
+    started = []
+    decode = module.decode
+
+    def slow(data):
+        started.append(data)
+        time.sleep(0.01)
+        return decode(data)
+
+    monkeypatch.setattr(module, "decode", slow)
+    before = set(threading.enumerate())
+    loaded = load_faces(levels, [SMALL], None, threads)
+    next(loaded)
+    loaded.close()
+    assert set(threading.enumerate()) <= before
+    done = len(started)
+    assert done <= 8 * threads
+    time.sleep(0.05)
+    assert len(started) == done
+
+
+@THREADS
+def test_an_error_of_the_detector_reaches_the_caller(levels, threads):
+    class Broken:
+        def landmarks(self, picture):
+            raise RuntimeError("broken")
+
+    before = set(threading.enumerate())
+    with pytest.raises(RuntimeError, match="broken"):
+        list(load_faces(levels, [SMALL], Broken(), threads))
+    assert set(threading.enumerate()) <= before

@@ -1,0 +1,111 @@
+"""What the terminal shows holds the report's numbers, whole, whatever the names and the width."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from facecure.report.terminal import terminal
+from facecure.types import Cell, IdentityResult, Report, RevealedBy
+
+ANN = IdentityResult("Ann", 18, 10, 17, (0.2456, 0.6628), 14, 7, 20, 1, (RevealedBy("deep/ann/1.png", 4, 3),))
+CELL = Cell(
+    "fawkes-v1.0", "xiaoccer_mfn", "nn", "baseline", "corrected", 8 / 18, 18, 10, (0.2456, 0.6628), None, 0.425,
+    (0.5, 0.4), 1 / 18, 0.05, 0.5, (ANN,), (),
+)  # fmt: skip
+UNMEASURED = Cell(
+    "lowkey",
+    "xiaoccer_mfn",
+    "nn",
+    "baseline",
+    "corrected",
+    None,
+    0,
+    0,
+    None,
+    None,
+    None,
+    (None,),
+    None,
+    None,
+    None,
+    (),
+    (),
+)
+REPORT = Report(
+    cells=(CELL, UNMEASURED),
+    protocol={"name": "corrected", "splits": 2, "seed": 0, "notes": []},
+    pictures={},
+    excluded=tuple(
+        {"path": f"{i}.jpg", "reason": r} for i, r in enumerate(["no face: none", "unreadable: x", "unreadable: y"])
+    ),
+    warnings=("mind this",),
+    environment={},
+)
+SHOWN = ("fawkes-v1.0", "xiaoccer_mfn", "44.4 %", "10 of 18", "24.6-66.3 %", "5.6 %", "5.0 %")
+
+
+def shown(report: Report, width: int = 160) -> str:
+    console = Console(file=StringIO(), width=width, color_system=None)
+    console.print(terminal(report))
+    return console.file.getvalue()
+
+
+def line_with(text: str, word: str) -> str:
+    (line,) = [line for line in text.splitlines() if word in line]
+    return line
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_the_numbers_stand_whole_at_every_usual_width(width):
+    text = shown(REPORT, width)
+    for number in SHOWN[2:]:  # names may be folded
+        assert number in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_cell_is_one_line():
+    line = line_with(shown(replace(REPORT, cells=(CELL,))), "10 of 18")
+    assert [part.strip() for part in line.strip("│").split("│")] == list(SHOWN)
+
+
+def test_a_cell_without_probes_has_dashes():
+    line = line_with(shown(REPORT), "lowkey")
+    parts = [part.strip() for part in line.strip("│").split("│")]
+    assert parts == ["lowkey", "xiaoccer_mfn", "–", "0 of 0", "–", "–", "–"]
+
+
+def test_the_weakest_picture_exclusions_and_warnings_follow():
+    text = shown(REPORT)
+    weakest = line_with(text, "weakest picture")
+    # 10 of 18 identified, 3 of them by this picture alone: 1 - 7/18
+    for said in ("fawkes-v1.0 / xiaoccer_mfn", "1.png", "3 probes", "61.1 % without it", "instead of 44.4 %"):
+        assert said in weakest
+    assert line_with(text, "Excluded").strip() == "Excluded: 2 unreadable, 1 no face"
+    assert line_with(text, "Warning").strip() == "Warning: mind this"
+
+
+@pytest.mark.parametrize("splits", [1, 2])
+def test_the_title_names_protocol_and_splits(splits):
+    text = shown(replace(REPORT, protocol=REPORT.protocol | {"splits": splits}))
+    assert f"(corrected, {splits} split{'s' if splits > 1 else ''}, 1-NN)" in text
+
+
+@pytest.mark.parametrize("odd", ["[red]x[/red]", "[/]", "x[1]", "ü × 你"])
+def test_odd_names_are_shown_as_they_are(odd):
+    cell = replace(CELL, cloak=odd, extractor=odd, identities=(replace(ANN, revealed_by=(RevealedBy(odd, 4, 3),)),))
+    excluded = ({"path": "x", "reason": f"{odd}: y"},)
+    text = shown(Report((cell,), REPORT.protocol, {}, excluded, (odd,), {}))
+    assert line_with(text, "10 of 18").count(odd) == 2
+    assert f"Warning: {odd}" in text
+    assert f"1 {odd}" in text
+
+
+def test_an_empty_report_is_shown_too():
+    text = shown(replace(REPORT, cells=(), excluded=(), warnings=()))
+    assert "Protection rates" in text
+    assert "Excluded" not in text
+    assert "Warning" not in text
