@@ -50,7 +50,10 @@ def one_pass(vectors: F32, split: Split, cloak: str) -> list[tuple[int, int, int
     doubtful: set[int] = set()
 
     def distances(probes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return squares[probes, None] + squares[rows] - 2 * wide[probes] @ wide[rows].T
+        found = (-2 * wide[probes]) @ wide[rows].T
+        found += squares[probes, None]
+        found += squares[rows]
+        return found
 
     def less(a: np.ndarray, b: np.ndarray, at: np.ndarray) -> np.ndarray:
         doubtful.update(np.broadcast_to(at, np.broadcast_shapes(a.shape, b.shape))[abs(a - b) < 1e-9].tolist())
@@ -59,15 +62,17 @@ def one_pass(vectors: F32, split: Split, cloak: str) -> list[tuple[int, int, int
     number = {person.label: i for i, person in enumerate(people)}
     cloaked = np.concatenate([person.cloaked for person in people])
     cloak_starts = np.cumsum([0, *(len(person.cloaked) for person in people)])[:-1]
-    for i in range(0, len(split.controls), 256):
-        block, own = split.controls[i : i + 256], split.control_labels[i : i + 256]
-        to_gallery = distances(block, gallery)
-        mates = labels == own[:, None]
-        mate = np.where(mates, to_gallery, np.inf).min(axis=1)
-        foreign = np.where(mates, np.inf, to_gallery)
-        winner = labels[foreign.argmin(axis=1)]
+    starts = np.flatnonzero(np.diff(labels, prepend=-2))  # rows of one label lie together
+    owners = labels[starts]
+    for i in range(0, len(split.controls), 512):
+        block, own = split.controls[i : i + 512], split.control_labels[i : i + 512]
+        nearest = np.minimum.reduceat(distances(block, gallery), starts, axis=1)  # per label
+        mates = owners == own[:, None]
+        mate = np.where(mates, nearest, np.inf).min(axis=1)
+        foreign = np.where(mates, np.inf, nearest)
+        winner = owners[foreign.argmin(axis=1)]
         first = foreign.min(axis=1)
-        second = np.where(labels == winner[:, None], np.inf, foreign).min(axis=1)
+        second = np.where(owners == winner[:, None], np.inf, foreign).min(axis=1)
         to_cloaks = np.minimum.reduceat(distances(block, cloaked), cloak_starts, axis=1)
         for column, person in enumerate(people):
             others = own != person.label
@@ -79,9 +84,13 @@ def one_pass(vectors: F32, split: Split, cloak: str) -> list[tuple[int, int, int
             int
         )
         found[:, 1] += np.bincount(mine, less(mate, first, mine), len(people)).astype(int)
-    for column, person in enumerate(people):
-        to_others = distances(person.cloaked, gallery)[:, labels != person.label]
-        found[column, 2] = less(np.zeros(len(to_others)), to_others.min(axis=1), np.full(len(to_others), column)).sum()
+    column_of = np.repeat(np.arange(len(people)), [len(person.cloaked) for person in people])
+    for i in range(0, len(cloaked), 512):
+        column = column_of[i : i + 512]
+        nearest = np.minimum.reduceat(distances(cloaked[i : i + 512], gallery), starts, axis=1)
+        own = np.array([person.label for person in people])[column]
+        foreign = np.where(owners == own[:, None], np.inf, nearest).min(axis=1)
+        found[:, 2] += np.bincount(column, less(np.zeros(len(column)), foreign, column), len(people)).astype(int)
     for column in doubtful:
         exact = lexicographic(vectors, split, people[column])
         found[column] = [

@@ -5,9 +5,8 @@
 
 namespace facecure {
 
-// Rounds (rows, size) float32 to nearest even into (rows, padded) bfloat16, padded ≥ size, the rest zero.
-// lost[i] is the length of what row i lost, |y − ŷ|, in float64. Finite input only.
+// Rounds (rows, size) float32 to nearest even into (rows, padded) bfloat16, padded ≥ size, the rest zero. Finite input.
 void round_to_bf16(const float* vectors, std::int64_t rows, std::int64_t size, std::int64_t padded, int threads,
-                   std::uint16_t* rounded, double* lost);
+                   std::uint16_t* rounded);
 
 }  // namespace facecure

@@ -74,18 +74,14 @@ py::array warp(const std::vector<Array<std::uint8_t>>& pictures, const Array<dou
   return out;
 }
 
-py::tuple to_bf16(const Array<float>& vectors, int threads) {
+Array<std::uint16_t> to_bf16(const Array<float>& vectors, int threads) {
   require(vectors.ndim() == 2 && threads > 0, "vectors must be (N, D), threads positive");
   const py::ssize_t rows = vectors.shape(0), size = vectors.shape(1), padded = size + size % 2;
   Array<std::uint16_t> rounded({rows, padded});
-  Array<double> lost(rows);
-  {
-    auto* to = rounded.mutable_data();
-    auto* length = lost.mutable_data();
-    py::gil_scoped_release release;
-    round_to_bf16(vectors.data(), rows, size, padded, threads, to, length);
-  }
-  return py::make_tuple(rounded, lost);
+  auto* to = rounded.mutable_data();
+  py::gil_scoped_release release;
+  round_to_bf16(vectors.data(), rows, size, padded, threads, to);
+  return rounded;
 }
 
 void require_starts(const Array<std::int64_t>& starts, py::ssize_t first, py::ssize_t last) {

@@ -29,6 +29,7 @@ template <int Rows>
 FACECURE_BF16 void score_tile(const std::uint32_t* packed, const std::uint16_t* rows, const float* half,
                               const std::int32_t* segment, std::int64_t size, float* best) {
   __m512 sum[Rows][2];
+#pragma GCC unroll 12
   for (int r = 0; r < Rows; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_ps();
   const std::int64_t pairs = size / 2;
   const auto* pair = reinterpret_cast<const std::int32_t*>(rows);
@@ -42,6 +43,7 @@ FACECURE_BF16 void score_tile(const std::uint32_t* packed, const std::uint16_t* 
       sum[r][1] = _mm512_dpbf16_ps(sum[r][1], right, row);
     }
   }
+#pragma GCC unroll 12
   for (int r = 0; r < Rows; ++r) {
     float* to = best + std::int64_t(segment[r]) * panel;
     const __m512 taken = _mm512_set1_ps(half[r]);

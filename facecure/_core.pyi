@@ -18,9 +18,7 @@ def warp_faces(
     threads: int,
     simd: str | None,
 ) -> npt.NDArray[Any]: ...
-def to_bf16(
-    *, vectors: npt.NDArray[np.float32], threads: int
-) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.float64]]: ...
+def to_bf16(*, vectors: npt.NDArray[np.float32], threads: int) -> npt.NDArray[np.uint16]: ...
 def segment_best(
     *,
     probes: npt.NDArray[np.uint16],

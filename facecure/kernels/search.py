@@ -12,21 +12,18 @@ from facecure.types import F32, F64, I64
 BF16 = npt.NDArray[np.uint16]  # bfloat16 values as their bits
 
 
-def to_bf16(vectors: F32, *, threads: int = 0) -> tuple[BF16, F64]:
-    """Return finite float32 (N, D) vectors rounded to bfloat16 (N, D or D + 1, even), and each one's loss.
+def to_bf16(vectors: F32, *, threads: int = 0) -> BF16:
+    """Return finite float32 (N, D) vectors rounded to bfloat16, (N, D) or (N, D + 1) where D is odd.
 
-    Rounding is to nearest even; a column of zeros makes D even. The loss, float64 (N,), is the length of the difference
-    to the original.
+    Rounding is to nearest even, so a normal value changes by at most 2⁻⁹ of itself; the column that makes D even is 0.
     """
     return _core.to_bf16(vectors=np.ascontiguousarray(vectors), threads=threads or available_threads())
 
 
-def to_bf16_numpy(vectors: F32) -> tuple[BF16, F64]:
-    """Return what `to_bf16` returns, the loss up to the order of its sum."""
+def to_bf16_numpy(vectors: F32) -> BF16:
+    """Return what `to_bf16` returns."""
     bits = np.pad(vectors, ((0, 0), (0, vectors.shape[1] % 2))).view(np.uint32)
-    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-    lost = from_bf16(rounded)[:, : vectors.shape[1]].astype(np.float64) - vectors
-    return rounded, np.linalg.norm(lost, axis=1)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
 def from_bf16(rounded: BF16) -> F32:

@@ -126,7 +126,7 @@ class _Twins:
         return sum(bool(((self._vectors == vectors[i]).all(axis=1) & (self._labels != label)).any()) for i in suspects)
 
 
-def _bit_sums(vectors: F32) -> npt.NDArray[np.uint64]:
+def _bit_sums(vectors: F32) -> npt.NDArray[np.uint32]:
     """Return a number per vector that equal vectors share."""
-    bits = (vectors + np.float32(0)).view(np.uint32)  # −0 equals 0
-    return np.asarray(bits.sum(axis=1, dtype=np.uint64))
+    sums = np.add.reduce(np.ascontiguousarray(vectors).view(np.uint32), axis=1, dtype=np.uint32)
+    return np.asarray(sums & np.uint32(0x7FFFFFFF))  # −0 equals 0, though it adds the highest bit

@@ -115,24 +115,22 @@ class _Scan:
         squares = _squares(rows)
         self._half = (squares / 2).astype(np.float32)
         self._longest = float(np.sqrt(squares.max(initial=0)))
-        self._rows, self._lost = rows, 0.0
-        self._rounded: BF16 | None = None
-        if has_bf16():
-            self._rounded, lost = to_bf16(rows)
-            self._lost = float(lost.max(initial=0))
+        self._rows = rows
+        self._rounded = to_bf16(rows) if has_bf16() else None
 
     def probes(self, x: F32) -> _Probes:
         """Return a block of probes, ready for this gallery, with the error of their scores.
 
-        Rounding the factors costs |x − x̂|·Y + |x̂|·max|y − ŷ| (Cauchy-Schwarz), summing in float32, in any order, and
-        taking off |y|²/2 at most (D + 4)·u·(|x̂|·Ŷ + Y²/2): Higham, Accuracy and Stability of Numerical Algorithms,
-        §3.1. The last term covers products that underflow.
+        Rounding a factor to bfloat16 moves it by at most 2⁻⁹ of its length, hence the product by |x|·Y·(2·2⁻⁹ + 2⁻¹⁸).
+        Summing in float32, in any order, and taking off |y|²/2 costs at most (D + 4)·u·(|x̂|·Ŷ + Y²/2): Higham, Accuracy
+        and Stability of Numerical Algorithms, §3.1. The last term covers values and products that underflow.
         """
         squares = _squares(x)
-        rounded, lost = (None, np.zeros(len(x))) if self._rounded is None else to_bf16(x)
-        length, longest = np.sqrt(squares) + lost, self._longest + self._lost
-        summing = 1.01 * _U * (x.shape[1] + 4) * (length * longest + longest**2 / 2)
-        return _Probes(x, rounded, squares, 1.0001 * (lost * longest + length * self._lost) + summing + 1e-30)
+        product = 1.01 * np.sqrt(squares) * self._longest
+        error = _U * (x.shape[1] + 4) * (product + self._longest**2 / 2) + 1e-30
+        if self._rounded is None:
+            return _Probes(x, None, squares, error)
+        return _Probes(x, to_bf16(x), squares, error + product * (2.0**-8 + 2.0**-18))
 
     def best(self, probes: _Probes) -> Iterator[tuple[slice, F32]]:
         """Yield consecutive runs and float32 (n, runs): the highest score of each probe in each of them."""
@@ -154,8 +152,11 @@ class _Scan:
     def decide(self, probes: F32, rows: F32, probe: I64, run: I64) -> tuple[F64, I64]:
         """Return float64 squared distance and row of the nearest row in each (probe, run) pair, ties to the earlier."""
         starts = np.append(self.starts, len(rows))
-        distance, row = segment_nearest(probes, rows, self._members, starts, probe, run)
-        return distance[:, 0], row[:, 0]
+        order = np.argsort(run, kind="stable")  # each run's rows are fetched once for all its probes
+        distance, row = np.empty(len(run)), np.empty(len(run), np.int64)
+        nearest = segment_nearest(probes, rows, self._members, starts, probe[order], run[order])
+        distance[order], row[order] = nearest[0][:, 0], nearest[1][:, 0]
+        return distance, row
 
 
 def _rival_runs(probes: _Probes, labels: I64, scan: _Scan, owners: I64) -> tuple[I64, I64]:
