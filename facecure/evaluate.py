@@ -73,8 +73,10 @@ def evaluate(
     if not cloaked:
         raise InputError("name at least one cloak: its name and the folder with its pictures")
     started = time.perf_counter()
-    ready = [e if not isinstance(e, (str, os.PathLike)) else OnnxExtractor(read_spec(Path(e)), threads=threads)
-             for e in extractors]  # fmt: skip
+    ready = [
+        e if not isinstance(e, (str, os.PathLike)) else OnnxExtractor(read_spec(Path(e)), threads=threads)
+        for e in extractors
+    ]
     check_extractors(ready)
     finder = _detector(detector)
     sets = read_sets(

@@ -112,8 +112,9 @@ class Faces:
     def __post_init__(self) -> None:
         shape = (self.geometry.height, self.geometry.width, 3)
         if self.pixels.dtype != np.uint8 or self.pixels.shape[1:] != shape:
-            raise InputError(f"faces must be uint8 (N, {', '.join(map(str, shape))}), not {self.pixels.dtype} "
-                             f"{self.pixels.shape}")  # fmt: skip
+            raise InputError(
+                f"faces must be uint8 (N, {', '.join(map(str, shape))}), not {self.pixels.dtype} {self.pixels.shape}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

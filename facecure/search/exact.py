@@ -90,9 +90,7 @@ def rivals(probes: F32, labels: I64, rows: F32, row_labels: I64, block: int = 1 
     return Rivals(found[0], found[1], impostor_label, found[2])
 
 
-def mates(
-    probes: F32, probe_groups: Sequence[I64], rows: F32, row_groups: Sequence[I64]
-) -> tuple[Nearest, Nearest]:  # fmt: skip
+def mates(probes: F32, probe_groups: Sequence[I64], rows: F32, row_groups: Sequence[I64]) -> tuple[Nearest, Nearest]:
     """Return each probe's nearest and second nearest row among the rows of its own group.
 
     Group g holds the probes `probe_groups[g]` and the rows `row_groups[g]` (indices into `probes` and `rows`);

@@ -44,9 +44,7 @@ def rivals(probes: F32, labels: I64, rows: F32, row_labels: I64, block_bytes: in
     return Rivals(found[0], found[1], impostor_label, found[2])
 
 
-def mates(
-    probes: F32, probe_groups: Sequence[I64], rows: F32, row_groups: Sequence[I64]
-) -> tuple[Nearest, Nearest]:  # fmt: skip
+def mates(probes: F32, probe_groups: Sequence[I64], rows: F32, row_groups: Sequence[I64]) -> tuple[Nearest, Nearest]:
     """Return each probe's nearest and second nearest row among the rows of its own group, as `exact.mates`."""
     starts = np.cumsum([0, *map(len, row_groups)])
     group = np.repeat(np.arange(len(probe_groups)), [len(members) for members in probe_groups])

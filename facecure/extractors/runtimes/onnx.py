@@ -83,8 +83,10 @@ class OnnxExtractor:
         """
         if faces.geometry != self.spec.geometry:
             raise InputError(f"extractor {self.spec.name}: these faces were cut with another geometry than its spec's")
-        parts = [self._forward(self._normalise(faces.pixels[i : i + self.batch]))
-                 for i in range(0, len(faces.pixels), self.batch)]  # fmt: skip
+        parts = [
+            self._forward(self._normalise(faces.pixels[i : i + self.batch]))
+            for i in range(0, len(faces.pixels), self.batch)
+        ]
         vectors = np.concatenate(parts) if parts else np.empty((0, self.spec.embedding_size), np.float32)
         bad = np.asarray(~np.isfinite(vectors).all(axis=1))
         if self.spec.normalise:
@@ -92,8 +94,10 @@ class OnnxExtractor:
             bad |= norms == 0
             vectors = (vectors / np.where(bad, 1, norms)[:, None]).astype(np.float32)
         if bad.any():
-            raise InputError(f"extractor {self.spec.name} returned no finite non-zero embedding for face "
-                             f"{int(np.flatnonzero(bad)[0])} of {len(bad)}; check its preprocessing")  # fmt: skip
+            raise InputError(
+                f"extractor {self.spec.name} returned no finite non-zero embedding for face "
+                f"{int(np.flatnonzero(bad)[0])} of {len(bad)}; check its preprocessing"
+            )
         return Embeddings(vectors, self.digest)
 
     def _forward(self, planes: F32) -> F32:
@@ -116,8 +120,10 @@ class OnnxExtractor:
         inputs, spec = self._session.get_inputs(), self.spec
         if len(inputs) != 1:
             raise InputError(f"extractor {spec.name}: the graph has the inputs {[i.name for i in inputs]}, needs one")
-        size = {"NCHW": (3, spec.geometry.height, spec.geometry.width),
-                "NHWC": (spec.geometry.height, spec.geometry.width, 3)}[spec.layout]  # fmt: skip
+        size = {
+            "NCHW": (3, spec.geometry.height, spec.geometry.width),
+            "NHWC": (spec.geometry.height, spec.geometry.width, 3),
+        }[spec.layout]
         shape = inputs[0].shape
         fits = len(shape) == 4 and all(
             not isinstance(have, int) or have == want for have, want in zip(shape[1:], size, strict=True)
