@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "bf16.h"
 #include "devices.h"
-#include "segment_best.h"
+#include "near_rows.h"
+#include "quantize.h"
 #include "segment_nearest.h"
 #include "simd.h"
 #include "warp_faces.h"
@@ -74,14 +74,19 @@ py::array warp(const std::vector<Array<std::uint8_t>>& pictures, const Array<dou
   return out;
 }
 
-Array<std::uint16_t> to_bf16(const Array<float>& vectors, int threads) {
+py::tuple quantized(const Array<float>& vectors, int threads) {
   require(vectors.ndim() == 2 && threads > 0, "vectors must be (N, D), threads positive");
-  const py::ssize_t rows = vectors.shape(0), size = vectors.shape(1), padded = size + size % 2;
-  Array<std::uint16_t> rounded({rows, padded});
-  auto* to = rounded.mutable_data();
-  py::gil_scoped_release release;
-  round_to_bf16(vectors.data(), rows, size, padded, threads, to);
-  return rounded;
+  const py::ssize_t rows = vectors.shape(0), size = vectors.shape(1), padded = (size + 3) / 4 * 4;
+  Array<std::int8_t> codes({rows, padded});
+  Array<std::int32_t> sums(rows);
+  Array<double> scale(rows), square(rows), lost(rows);
+  const Quantized result{codes.mutable_data(), sums.mutable_data(), scale.mutable_data(), square.mutable_data(),
+                         lost.mutable_data()};
+  {
+    py::gil_scoped_release release;
+    quantize(vectors.data(), rows, size, padded, threads, result);
+  }
+  return py::make_tuple(codes, sums, scale, square, lost);
 }
 
 void require_starts(const Array<std::int64_t>& starts, py::ssize_t first, py::ssize_t last) {
@@ -90,22 +95,40 @@ void require_starts(const Array<std::int64_t>& starts, py::ssize_t first, py::ss
     require(s(i) >= first && s(i) <= last && (i == 0 || s(i) >= s(i - 1)), "starts must ascend within the rows");
 }
 
-Array<float> best_of_segments(const Array<std::uint16_t>& probes, const Array<std::uint16_t>& rows,
-                              const Array<float>& half, const Array<std::int64_t>& starts, int threads) {
-  require(has_bf16(), "this CPU has no bfloat16 products (AVX512-BF16)");
-  require(probes.ndim() == 2 && rows.ndim() == 2 && probes.shape(1) == rows.shape(1) && rows.shape(1) % 2 == 0,
-          "probes and rows must be (N, D), D even");
-  require(half.ndim() == 1 && half.shape(0) == rows.shape(0) && starts.ndim() == 1 && threads > 0,
-          "half must be (rows,), starts (segments,), threads positive");
-  require_starts(starts, 0, rows.shape(0));
-  require(rows.shape(0) == 0 || (starts.shape(0) > 0 && starts.at(0) == 0), "the first segment must start at row 0");
-  Array<float> best({probes.shape(0), starts.shape(0)});
-  const SegmentBest job{probes.data(),   rows.data(),   half.data(),     starts.data(),  probes.shape(0),
-                        rows.shape(0), starts.shape(0), probes.shape(1), threads};
-  auto* to = best.mutable_data();
-  py::gil_scoped_release release;
-  segment_best(job, to);
-  return best;
+py::tuple rows_near(const Array<std::uint32_t>& probes, const Array<float>& probe_scale, const Array<float>& error,
+                    const Array<std::int8_t>& rows, const Array<std::int32_t>& sums, const Array<float>& row_scale,
+                    const Array<float>& half, const std::optional<Array<std::int64_t>>& labels,
+                    const std::optional<Array<std::int64_t>>& own, Array<float>& best,
+                    Array<std::int64_t>& best_label, int threads) {
+  require(has_vnni(), "this CPU has no eight-bit products (AVX512-VNNI)");
+  require(rows.ndim() == 2 && rows.shape(1) % 4 == 0 && rows.shape(1) <= 1 << 17, "rows must be (R, D), 4 | D ≤ 2^17");
+  const py::ssize_t n = probe_scale.size(), count = rows.shape(0), size = rows.shape(1);
+  require(n < 1ll << 31 && count < 1ll << 31, "at most 2^31 probes and rows at a time");
+  require(probes.ndim() == 3 && probes.shape(0) == (n + probe_panel - 1) / probe_panel &&
+              probes.shape(1) == size / 4 && probes.shape(2) == probe_panel,
+          "probes must be packed, (panels, D / 4, 32)");
+  require(error.size() == n && best.size() == 2 * n && best_label.size() == n && (!own || own->size() == n),
+          "error, own, best and best_label must have a value per probe, best two");
+  require(sums.size() == count && row_scale.size() == count && half.size() == count &&
+              (!labels || labels->size() == count) && labels.has_value() == own.has_value() && threads > 0,
+          "sums, scale, half and labels must have a value per row; labels come with own; threads positive");
+  const NearRows job{probes.data(), probe_scale.data(), error.data(), rows.data(), sums.data(), row_scale.data(),
+                     half.data(),   labels ? labels->data() : nullptr, own ? own->data() : nullptr, n, count, size,
+                     threads,       best.mutable_data(), best_label.mutable_data()};
+  std::vector<std::vector<NearRow>> found;
+  {
+    py::gil_scoped_release release;
+    found = near_rows(job);
+  }
+  py::ssize_t total = 0;
+  for (const auto& part : found) total += py::ssize_t(part.size());
+  Array<std::int64_t> probe(total), row(total);
+  Array<float> score(total);
+  auto *to_probe = probe.mutable_data(), *to_row = row.mutable_data();
+  auto* to_score = score.mutable_data();
+  for (const auto& part : found)
+    for (const NearRow& hit : part) *to_probe++ = hit.probe, *to_row++ = hit.row, *to_score++ = hit.score;
+  return py::make_tuple(probe, row, score);
 }
 
 py::tuple nearest_of_segments(const Array<float>& probes, const Array<float>& rows,
@@ -143,7 +166,7 @@ py::dict build_info() {
   info["commit"] = FACECURE_COMMIT;
   info["compiler"] = __VERSION__;
   info["simd"] = simd_name(best_simd());
-  info["bf16"] = has_bf16();
+  info["vnni"] = has_vnni();
 #ifdef FACECURE_HAS_CUDA
   info["cuda"] = true;
   info["cuda_devices"] = cuda_devices();
@@ -160,9 +183,10 @@ PYBIND11_MODULE(_core, module) {
   module.def("warp_faces", &warp, py::kw_only(), py::arg("pictures"), py::arg("matrices"), py::arg("height"),
              py::arg("width"), py::arg("replicate"), py::arg("table"), py::arg("channels"), py::arg("threads"),
              py::arg("simd"));
-  module.def("to_bf16", &to_bf16, py::kw_only(), py::arg("vectors"), py::arg("threads"));
-  module.def("segment_best", &best_of_segments, py::kw_only(), py::arg("probes"), py::arg("rows"), py::arg("half"),
-             py::arg("starts"), py::arg("threads"));
+  module.def("quantize", &quantized, py::kw_only(), py::arg("vectors"), py::arg("threads"));
+  module.def("near_rows", &rows_near, py::kw_only(), py::arg("probes"), py::arg("probe_scale"), py::arg("error"),
+             py::arg("rows"), py::arg("sums"), py::arg("row_scale"), py::arg("half"), py::arg("labels"),
+             py::arg("own"), py::arg("best"), py::arg("best_label"), py::arg("threads"));
   module.def("segment_nearest", &nearest_of_segments, py::kw_only(), py::arg("probes"), py::arg("rows"),
              py::arg("members"), py::arg("starts"), py::arg("probe"), py::arg("segment"), py::arg("threads"));
   module.def("build_info", &build_info);

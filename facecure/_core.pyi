@@ -18,15 +18,30 @@ def warp_faces(
     threads: int,
     simd: str | None,
 ) -> npt.NDArray[Any]: ...
-def to_bf16(*, vectors: npt.NDArray[np.float32], threads: int) -> npt.NDArray[np.uint16]: ...
-def segment_best(
+def quantize(
+    *, vectors: npt.NDArray[np.float32], threads: int
+) -> tuple[
+    npt.NDArray[np.int8],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+]: ...
+def near_rows(
     *,
-    probes: npt.NDArray[np.uint16],
-    rows: npt.NDArray[np.uint16],
+    probes: npt.NDArray[np.uint32],
+    probe_scale: npt.NDArray[np.float32],
+    error: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int8],
+    sums: npt.NDArray[np.int32],
+    row_scale: npt.NDArray[np.float32],
     half: npt.NDArray[np.float32],
-    starts: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int64] | None,
+    own: npt.NDArray[np.int64] | None,
+    best: npt.NDArray[np.float32],
+    best_label: npt.NDArray[np.int64],
     threads: int,
-) -> npt.NDArray[np.float32]: ...
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]: ...
 def segment_nearest(
     *,
     probes: npt.NDArray[np.float32],

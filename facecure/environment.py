@@ -39,7 +39,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpu_info("model name") or platform.processor() or "unknown",
-        "cpu_simd": build["simd"] + (" + bf16" if build["bf16"] else ""),
+        "cpu_simd": build["simd"] + (" + vnni" if build["vnni"] else ""),
         "cpu_flags": _cpu_flags(),
         "threads": available_threads(),
         "cuda_built": build["cuda"],

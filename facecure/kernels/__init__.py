@@ -4,14 +4,16 @@ Every operation exists twice: `name` calls the compiled extension, `name_numpy` 
 signature. There is no fallback from one to the other.
 """
 
-from facecure.kernels.search import BF16 as BF16
-from facecure.kernels.search import has_bf16 as has_bf16
-from facecure.kernels.search import segment_best as segment_best
-from facecure.kernels.search import segment_best_numpy as segment_best_numpy
+from facecure.kernels.scan import Quantized as Quantized
+from facecure.kernels.scan import Reach as Reach
+from facecure.kernels.scan import has_vnni as has_vnni
+from facecure.kernels.scan import near_rows as near_rows
+from facecure.kernels.scan import near_rows_numpy as near_rows_numpy
+from facecure.kernels.scan import near_scores as near_scores
+from facecure.kernels.scan import quantize as quantize
+from facecure.kernels.scan import quantize_numpy as quantize_numpy
 from facecure.kernels.search import segment_nearest as segment_nearest
 from facecure.kernels.search import segment_nearest_numpy as segment_nearest_numpy
-from facecure.kernels.search import to_bf16 as to_bf16
-from facecure.kernels.search import to_bf16_numpy as to_bf16_numpy
 from facecure.kernels.threads import available_threads as available_threads
 from facecure.kernels.warp import Normalise as Normalise
 from facecure.kernels.warp import warp_faces as warp_faces

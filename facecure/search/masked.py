@@ -1,47 +1,42 @@
 """Nearest mates and impostors for whole populations: a rough scan, an exact verdict.
 
-A blocked scan scores all pairs, in bfloat16 where the CPU multiplies it and in float32 elsewhere, and keeps the best of
-each short run of rows. Its error is bounded, so every run that could hold a winner is known; those few are decided by
-float64 distances and ties by row, exactly as `search.exact` defines them. Both scans lead to the same result. Working
-memory is about `block_bytes` beside one rounded copy of the gallery, whatever the gallery's size.
-
-The score of a row y for a probe x is x·y − |y|²/2: larger is nearer, and |x − y|² = |x|² − 2·score.
+`search.scan` finds every row that could matter to a probe; those few are decided by float64 distances and ties by row,
+exactly as `search.exact` defines them. Candidates are decided in slices, so that memory stays bounded even where all
+rows tie.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from facecure.kernels import BF16, has_bf16, segment_best, segment_nearest, to_bf16
+from facecure.kernels import Reach, segment_nearest
 from facecure.search.exact import DISTRACTOR, Nearest, Rivals
+from facecure.search.scan import BLOCK_BYTES as BLOCK_BYTES
+from facecure.search.scan import Pairs, blocks, in_range, scan
 from facecure.types import F32, F64, I64, Bool
 
-BLOCK_BYTES = 1 << 27
-_PROBES = 2048  # per block: enough for the matrix product to run at full speed
-_RUN = 64  # longer runs of one label are cut, so that deciding one stays cheap
-_U = 2.0**-24  # unit roundoff of float32
+_PAIRS = 1 << 21  # candidates held at a time, apart from those of one block of the scan
 
 
 def rivals(probes: F32, labels: I64, rows: F32, row_labels: I64, block_bytes: int = BLOCK_BYTES) -> Rivals:
     """Return each probe's nearest mate and impostors in one gallery, as `exact.rivals`.
 
-    Fast where rows of one label lie together.
+    Mates are few: all are compared. Impostors are scanned.
     """
     x, y, _ = in_range(probes, rows)
-    scan = _Scan(y, np.flatnonzero(np.diff(row_labels, prepend=row_labels[:1] - 1)), block_bytes)
-    owners = row_labels[scan.starts]
-    found = [Nearest(np.full(len(probes), np.inf), np.full(len(probes), -1)) for _ in range(3)]
-    impostor_label = np.full(len(probes), DISTRACTOR)
-    for block in _blocks(len(probes)):
-        probe, run = _rival_runs(scan.probes(x[block]), labels[block], scan, owners)
-        distance, row = scan.decide(probes[block], rows, probe, run)
-        nearest, impostor_label[block] = _verdict(labels[block], owners[run], probe, distance, row)
-        for total, part in zip(found, nearest, strict=True):
-            total.distance[block], total.row[block] = part.distance, part.row
-    return Rivals(found[0], found[1], impostor_label, found[2])
+    nearest, second, label = _nobody(len(probes)), _nobody(len(probes)), np.full(len(probes), DISTRACTOR)
+    for block in blocks(len(probes)):
+        impostors = _Impostors(probes[block], rows, row_labels)
+        count = len(probes[block])
+        reach = Reach(np.full((count, 2), -np.inf, np.float32), np.full(count, DISTRACTOR))
+        for pairs in scan(x[block], y, reach, row_labels, labels[block], block_bytes):
+            impostors.add(pairs, reach)
+        first, label[block], other = impostors.winners(reach)
+        nearest.distance[block], nearest.row[block] = first.distance, first.row
+        second.distance[block], second.row[block] = other.distance, other.row
+    return Rivals(_nearest_mates(probes, labels, rows, row_labels), nearest, label, second)
 
 
 def mates(probes: F32, probe_groups: Sequence[I64], rows: F32, row_groups: Sequence[I64]) -> tuple[Nearest, Nearest]:
@@ -61,163 +56,91 @@ def closer(
     (N,) squared.
     """
     x, y, exponent = in_range(probes, rows)
-    scan = _Scan(y, starts, block_bytes)
-    segment_of = np.searchsorted(starts, scan.starts, side="right") - 1
-    for block in _blocks(len(probes)):
-        scanned = scan.probes(x[block])
+    segment_of = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
+    for block in blocks(len(probes)):
         # the score above which a row lies inside the radius; −inf where the radius is infinite
-        goal = (scanned.squares - np.ldexp(radius[block], 2 * exponent)) / 2
-        above, below = (goal + scanned.error)[:, None], (goal - scanned.error)[:, None]
+        squares = np.einsum("ij,ij->i", x[block], x[block], dtype=np.float64)
+        goal = ((squares - np.ldexp(radius[block], 2 * exponent)) / 2).astype(np.float32)
         inside = np.zeros((len(goal), len(starts)), bool)
-        for runs, best in scan.best(scanned):
-            surely = best > above
-            probe, run = np.nonzero((best >= below) & ~surely)
-            run += runs.start
-            distance, _ = scan.decide(probes[block], rows, probe, run)
-            near = distance < radius[block][probe]
-            pieces, first = np.unique(segment_of[runs], return_index=True)
-            inside[:, pieces] |= np.logical_or.reduceat(surely, first, axis=1)
-            inside[probe[near], segment_of[run[near]]] = True
+        reach = Reach(np.stack([goal, goal], axis=1), np.full(len(goal), DISTRACTOR))
+        for pairs in scan(x[block], y, reach, block_bytes=block_bytes):
+            segment = segment_of[pairs.row]
+            surely = pairs.lower > goal[pairs.probe]
+            inside[pairs.probe[surely], segment[surely]] = True
+            doubtful = np.flatnonzero(~inside[pairs.probe, segment])
+            probe, row = pairs.probe[doubtful], pairs.row[doubtful]
+            near = _distances(probes[block], rows, probe, row) < radius[block][probe]
+            inside[probe[near], segment[doubtful[near]]] = True
         yield block, inside
 
 
-def in_range(probes: F32, rows: F32) -> tuple[F32, F32, int]:
-    """Return probes and rows times 2^exponent, so that no square over- or underflows float32; usually as they are."""
-    largest = max(max(float(a.max(initial=0)), -float(a.min(initial=0))) for a in (probes, rows))
-    exponent = -int(np.frexp(largest)[1]) if largest > 0 else 0
-    if abs(exponent) <= 20:
-        return probes, rows, 0
-    return np.ldexp(probes, exponent), np.ldexp(rows, exponent), exponent
+class _Impostors:
+    """Candidates for nearest and second nearest impostor of a block of probes: undecided ones, and winners so far."""
+
+    def __init__(self, probes: F32, rows: F32, row_labels: I64) -> None:
+        self._probes, self._rows, self._labels = probes, rows, row_labels
+        self._undecided: list[Pairs] = []
+        self._probe, self._row, self._distance = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+
+    def add(self, pairs: Pairs, reach: Reach) -> None:
+        """Take candidates of the scan, which has come to `reach`."""
+        self._undecided.append(pairs)
+        if sum(map(len, self._undecided)) > _PAIRS:
+            self._decide(reach)
+
+    def winners(self, reach: Reach) -> tuple[Nearest, I64, Nearest]:
+        """Return the nearest impostors, their labels, and the nearest of another label than those."""
+        first, second = self._decide(reach)
+        label = np.full(len(self._probes), DISTRACTOR)
+        label[self._probe[first]] = self._labels[self._row[first]]
+        return self._nearest(first), label, self._nearest(second)
+
+    def _decide(self, reach: Reach) -> tuple[I64, I64]:
+        """Measure what may still win, keep at most two rows per probe; return the places of first and second ones."""
+        for pairs in self._undecided:
+            may = reach.may_win(pairs.probe, self._labels[pairs.row], pairs.upper)
+            probe, row = pairs.probe[may], pairs.row[may]
+            self._probe, self._row = np.append(self._probe, probe), np.append(self._row, row)
+            self._distance = np.append(self._distance, _distances(self._probes, self._rows, probe, row))
+        self._undecided.clear()
+        order = np.lexsort((self._row, self._distance, self._probe))
+        probe, label = self._probe[order], self._labels[self._row[order]]
+        which, first = np.unique(probe, return_index=True)
+        winner = np.empty(len(self._probes), np.int64)
+        winner[which] = label[first]
+        others = np.flatnonzero(label != winner[probe])
+        second = others[np.unique(probe[others], return_index=True)[1]]
+        kept = order[np.concatenate([first, second])]
+        self._probe, self._row, self._distance = self._probe[kept], self._row[kept], self._distance[kept]
+        return np.arange(len(first)), np.arange(len(first), len(kept))
+
+    def _nearest(self, places: I64) -> Nearest:
+        found = _nobody(len(self._probes))
+        found.distance[self._probe[places]], found.row[self._probe[places]] = self._distance[places], self._row[places]
+        return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Probes:
-    """A block of probes: float32 (n, D), the same in bfloat16 where that is scanned, squared lengths, score error."""
-
-    x: F32
-    rounded: BF16 | None
-    squares: F64
-    error: F64
-
-
-class _Scan:
-    """A gallery cut into runs of at most `_RUN` rows, never across the given ones, and scored run by run."""
-
-    def __init__(self, rows: F32, runs: I64, block_bytes: int) -> None:
-        pieces = -(-np.diff(runs, append=len(rows)) // _RUN)
-        nth = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-        self.starts: I64 = np.repeat(runs, pieces) + nth * _RUN
-        self._ends = np.append(self.starts[1:], len(rows))
-        self._members = np.arange(len(rows))
-        self._block_bytes = block_bytes
-        squares = _squares(rows)
-        self._half = (squares / 2).astype(np.float32)
-        self._longest = float(np.sqrt(squares.max(initial=0)))
-        self._rows = rows
-        self._rounded = to_bf16(rows) if has_bf16() else None
-
-    def probes(self, x: F32) -> _Probes:
-        """Return a block of probes, ready for this gallery, with the error of their scores.
-
-        Rounding a factor to bfloat16 moves it by at most 2⁻⁹ of its length, hence the product by |x|·Y·(2·2⁻⁹ + 2⁻¹⁸).
-        Summing in float32, in any order, and taking off |y|²/2 costs at most (D + 4)·u·(|x̂|·Ŷ + Y²/2): Higham, Accuracy
-        and Stability of Numerical Algorithms, §3.1. The last term covers values and products that underflow.
-        """
-        squares = _squares(x)
-        product = 1.01 * np.sqrt(squares) * self._longest
-        error = _U * (x.shape[1] + 4) * (product + self._longest**2 / 2) + 1e-30
-        if self._rounded is None:
-            return _Probes(x, None, squares, error)
-        return _Probes(x, to_bf16(x), squares, error + product * (2.0**-8 + 2.0**-18))
-
-    def best(self, probes: _Probes) -> Iterator[tuple[slice, F32]]:
-        """Yield consecutive runs and float32 (n, runs): the highest score of each probe in each of them."""
-        most = max(1, self._block_bytes // (4 * len(probes.x)))
-        low = 0
-        while low < len(self.starts):
-            first = int(self.starts[low])
-            high = max(low + 1, int(np.searchsorted(self._ends, first + most, side="right")))
-            last, starts = int(self._ends[high - 1]), self.starts[low:high] - first
-            if self._rounded is None or probes.rounded is None:
-                scores = probes.x @ self._rows[first:last].T
-                scores -= self._half[first:last]
-                best = np.maximum.reduceat(scores, starts, axis=1)
-            else:
-                best = segment_best(probes.rounded, self._rounded[first:last], self._half[first:last], starts)
-            yield slice(low, high), best
-            low = high
-
-    def decide(self, probes: F32, rows: F32, probe: I64, run: I64) -> tuple[F64, I64]:
-        """Return float64 squared distance and row of the nearest row in each (probe, run) pair, ties to the earlier."""
-        starts = np.append(self.starts, len(rows))
-        order = np.argsort(run, kind="stable")  # each run's rows are fetched once for all its probes
-        distance, row = np.empty(len(run)), np.empty(len(run), np.int64)
-        nearest = segment_nearest(probes, rows, self._members, starts, probe[order], run[order])
-        distance[order], row[order] = nearest[0][:, 0], nearest[1][:, 0]
-        return distance, row
+def _nearest_mates(probes: F32, labels: I64, rows: F32, row_labels: I64) -> Nearest:
+    """Return each probe's nearest row of its own label."""
+    members = np.argsort(row_labels, kind="stable")
+    known, starts = np.unique(row_labels[members], return_index=True)
+    segment = np.searchsorted(known, labels)
+    probe = np.flatnonzero(np.append(known, DISTRACTOR)[segment] == labels)
+    distance, row = segment_nearest(probes, rows, members, np.append(starts, len(rows)), probe, segment[probe])
+    found = _nobody(len(probes))
+    found.distance[probe], found.row[probe] = distance[:, 0], row[:, 0]
+    return found
 
 
-def _rival_runs(probes: _Probes, labels: I64, scan: _Scan, owners: I64) -> tuple[I64, I64]:
-    """Return the (probe, run) pairs in which each probe's mate, impostor and second impostor must be."""
-    slack = 2 * probes.error[:, None]
-    own = np.full((len(slack), 1), -np.inf)  # best score of a mate so far
-    top = np.full((len(slack), 2), -np.inf)  # best scores of impostors of two different labels so far
-    top_labels = np.full((len(slack), 2), DISTRACTOR)
-    found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
-    for runs, best in scan.best(probes):
-        owner = owners[runs]
-        mine = owner == labels[:, None]
-        own = np.maximum(own, np.max(best, axis=1, where=mine, initial=-np.inf, keepdims=True))
-        foreign = np.where(mine, np.float32(-np.inf), best)
-        here, here_labels = _top_two(foreign, np.broadcast_to(owner, foreign.shape))
-        top, top_labels = _top_two(np.hstack([top, here]), np.hstack([top_labels, here_labels]))
-        probe, run = np.nonzero((foreign >= top[:, 1:] - slack) | (mine & (best >= own - slack)))
-        found.append((probe, run + runs.start, best[probe, run]))
-    probe, run, score = (np.concatenate(column) for column in zip(*found, strict=True))
-    floor = np.where(owners[run] == labels[probe], own[probe, 0], top[probe, 1]) - slack[probe, 0]
-    return probe[score >= floor], run[score >= floor]
+def _distances(probes: F32, rows: F32, probe: I64, row: I64) -> F64:
+    """Return float64 (P,): the squared distances of (probe, row) pairs, `exact.squared_distances` to the bit."""
+    pair = np.arange(len(row) + 1)
+    return segment_nearest(probes, rows, row, pair, probe, pair[:-1])[0][:, 0]
 
 
-def _top_two(scores: F32 | F64, labels: I64) -> tuple[F64, I64]:
-    """Return per row the highest score and the highest of another label, float64 (n, 2), and both labels (n, 2)."""
-    index = np.arange(len(scores))
-    first = np.argmax(scores, axis=1)
-    others = np.where(labels == labels[index, first][:, None], -np.inf, scores)
-    second = np.argmax(others, axis=1)
-    values = np.stack([scores[index, first], others[index, second]], axis=1)
-    return values, np.stack([labels[index, first], labels[index, second]], axis=1)
-
-
-def _verdict(labels: I64, owner: I64, probe: I64, distance: F64, row: I64) -> tuple[list[Nearest], I64]:
-    """Return nearest mate, impostor and second impostor among candidates, and the impostors' labels."""
-    order = np.lexsort((row, distance, probe))
-    probe, distance, row, owner = probe[order], distance[order], row[order], owner[order]
-
-    def first(allowed: Bool) -> tuple[Nearest, I64]:
-        """Return the first allowed candidate of each probe, and its label."""
-        which, begin = np.unique(probe[allowed], return_index=True)
-        result = Nearest(np.full(len(labels), np.inf), np.full(len(labels), -1))
-        label = np.full(len(labels), DISTRACTOR)
-        result.distance[which], result.row[which] = distance[allowed][begin], row[allowed][begin]
-        label[which] = owner[allowed][begin]
-        return result, label
-
-    mine = owner == labels[probe]
-    impostor, impostor_label = first(~mine)
-    second, _ = first(~mine & (owner != impostor_label[probe]))
-    return [first(mine)[0], impostor, second], impostor_label
-
-
-def _squares(vectors: F32) -> F64:
-    """Return float64 (N,) squared lengths."""
-    squares: F64 = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-    return squares
+def _nobody(count: int) -> Nearest:
+    return Nearest(np.full(count, np.inf), np.full(count, -1))
 
 
 def _joined(groups: Sequence[I64]) -> I64:
     return np.concatenate([np.empty(0, np.int64), *groups])
-
-
-def _blocks(count: int) -> Iterator[slice]:
-    for i in range(0, count, _PROBES):
-        yield slice(i, min(i + _PROBES, count))

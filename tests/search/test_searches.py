@@ -11,6 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from facecure.errors import InputError, MissingDependency
 from facecure.search import exact, faiss, masked
+from facecure.search import scan as scans
 
 KINDS = ("random", "unit", "integers", "duplicates", "near-ties", "huge", "tiny", "wide range", "zero")
 
@@ -47,13 +48,13 @@ def cases(count: int) -> list:
     return found
 
 
-@pytest.fixture(params=["bf16", "float32"])
+@pytest.fixture(params=["int8", "float32"])
 def scan(request, monkeypatch):
-    """Both scans that `masked` may choose by the processor."""
+    """Both scans that may be chosen by the processor."""
     if request.param == "float32":
-        monkeypatch.setattr(masked, "has_bf16", lambda: False)
-    elif not masked.has_bf16():
-        pytest.skip("this CPU does not multiply bfloat16 (AVX512-BF16)")
+        monkeypatch.setattr(scans, "has_vnni", lambda: False)
+    elif not scans.has_vnni():
+        pytest.skip("this CPU does not multiply eight-bit integers (AVX512-VNNI)")
 
 
 def assert_same(found: exact.Nearest, expected: exact.Nearest):
