@@ -68,16 +68,16 @@ __attribute__((noinline)) void look(const NearRows& job, Panel& panel, int base,
   }
 }
 
-// Scores `Rows` rows from `row` on against one panel.
+// Products of `Rows` rows with one panel, summed into dots, (Rows, probe_panel).
 template <int Rows>
-FACECURE_VNNI void score_tile(const NearRows& job, const std::uint32_t* packed, std::int64_t row, Panel& panel,
-                              std::vector<NearRow>& found) {
+FACECURE_VNNI void multiply(const std::uint32_t* packed, const std::int8_t* rows, const std::int32_t* sums,
+                            std::int64_t size, std::int32_t* dots) {
   __m512i sum[Rows][2];
   // probes carry +128 to be unsigned: Σ (x + 128)·y − 128·Σ y; intermediate overflow wraps and cancels
 #pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r) sum[r][0] = sum[r][1] = _mm512_set1_epi32(-128 * job.sums[row + r]);
-  const std::int64_t fours = job.size / 4;
-  const auto* four = reinterpret_cast<const std::int32_t*>(job.rows + row * job.size);
+  for (int r = 0; r < Rows; ++r) sum[r][0] = sum[r][1] = _mm512_set1_epi32(-128 * sums[r]);
+  const std::int64_t fours = size / 4;
+  const auto* four = reinterpret_cast<const std::int32_t*>(rows);
   for (std::int64_t k = 0; k < fours; ++k) {
     const __m512i left = _mm512_loadu_si512(packed + k * probe_panel);
     const __m512i right = _mm512_loadu_si512(packed + k * probe_panel + 16);
@@ -90,25 +90,37 @@ FACECURE_VNNI void score_tile(const NearRows& job, const std::uint32_t* packed, 
   }
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) {
-    const __m512 scale = _mm512_set1_ps(job.row_scale[row + r]), half = _mm512_set1_ps(job.half[row + r]);
-#pragma GCC unroll 2
-    for (int side = 0; side < 2; ++side) {
-      const __m512 both = _mm512_mul_ps(_mm512_load_ps(panel.scale + 16 * side), scale);
-      const __m512 score = _mm512_fmsub_ps(_mm512_cvtepi32_ps(sum[r][side]), both, half);
-      const __mmask16 mask = _mm512_cmp_ps_mask(score, _mm512_load_ps(panel.floor + 16 * side), _CMP_GE_OQ);
+    _mm512_store_si512(dots + r * probe_panel, sum[r][0]);
+    _mm512_store_si512(dots + r * probe_panel + 16, sum[r][1]);
+  }
+}
+
+using Multiply = void (*)(const std::uint32_t*, const std::int8_t*, const std::int32_t*, std::int64_t, std::int32_t*);
+constexpr Multiply multiplies[tile + 1] = {nullptr,      multiply<1>, multiply<2>, multiply<3>, multiply<4>,
+                                           multiply<5>, multiply<6>, multiply<7>, multiply<8>, multiply<9>,
+                                           multiply<10>, multiply<11>, multiply<12>};
+
+// Scores the rows from `row` on, at most a tile, against one panel. The products go through memory: kept in registers
+// over the call of `look`, GCC would spill them in the inner loop.
+FACECURE_VNNI void score(const NearRows& job, std::int64_t row, int rows, Panel& panel, std::vector<NearRow>& found) {
+  alignas(64) std::int32_t dots[tile * probe_panel];
+  multiplies[rows](job.probes + panel.first * (job.size / 4), job.rows + row * job.size, job.sums + row, job.size,
+                   dots);
+  for (int r = 0; r < rows; ++r, ++row) {
+    const __m512 scale = _mm512_set1_ps(job.row_scale[row]), half = _mm512_set1_ps(job.half[row]);
+    for (int side = 0; side < probe_panel; side += 16) {
+      const __m512 both = _mm512_mul_ps(_mm512_load_ps(panel.scale + side), scale);
+      const __m512 dot = _mm512_cvtepi32_ps(_mm512_load_si512(dots + r * probe_panel + side));
+      const __m512 reached = _mm512_fmsub_ps(dot, both, half);
+      const __mmask16 mask = _mm512_cmp_ps_mask(reached, _mm512_load_ps(panel.floor + side), _CMP_GE_OQ);
       if (__builtin_expect(mask, 0)) {
         alignas(64) float scores[16];
-        _mm512_store_ps(scores, score);
-        look(job, panel, 16 * side, mask, scores, row + r, found);
+        _mm512_store_ps(scores, reached);
+        look(job, panel, side, mask, scores, row, found);
       }
     }
   }
 }
-
-using Score = void (*)(const NearRows&, const std::uint32_t*, std::int64_t, Panel&, std::vector<NearRow>&);
-constexpr Score score[tile + 1] = {nullptr,       score_tile<1>, score_tile<2>, score_tile<3>, score_tile<4>,
-                                   score_tile<5>, score_tile<6>, score_tile<7>, score_tile<8>, score_tile<9>,
-                                   score_tile<10>, score_tile<11>, score_tile<12>};
 
 }  // namespace
 
@@ -129,8 +141,7 @@ std::vector<std::vector<NearRow>> near_rows(const NearRows& job) {
       const std::int64_t high = std::min(low + stretch, job.count);
       for (Panel& panel : own)
         for (std::int64_t row = low; row < high; row += tile)
-          score[std::min<std::int64_t>(tile, high - row)](job, job.probes + panel.first * (job.size / 4), row, panel,
-                                                          hits);
+          score(job, row, int(std::min<std::int64_t>(tile, high - row)), panel, hits);
     }
     std::erase_if(hits, [&](const NearRow& hit) { return !reaches(job, hit); });
   }

@@ -14,7 +14,7 @@ import numpy as np
 from facecure.kernels import Reach, has_vnni, near_rows, near_scores, quantize
 from facecure.types import F32, F64, I64
 
-BLOCK_BYTES = 1 << 27
+BLOCK_BYTES = 1 << 28
 _PROBES = 8192  # per block
 _PAIR_BYTES = 32  # that a pair takes while it is a candidate, about
 _WIDEST = 1 << 17  # 127²·D must fit 32 bits
