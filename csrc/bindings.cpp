@@ -95,11 +95,11 @@ void require_starts(const Array<std::int64_t>& starts, py::ssize_t first, py::ss
     require(s(i) >= first && s(i) <= last && (i == 0 || s(i) >= s(i - 1)), "starts must ascend within the rows");
 }
 
-py::tuple rows_near(const Array<std::uint32_t>& probes, const Array<float>& probe_scale, const Array<float>& error,
+std::optional<py::tuple> rows_near(const Array<std::uint32_t>& probes, const Array<float>& probe_scale, const Array<float>& error,
                     const Array<std::int8_t>& rows, const Array<std::int32_t>& sums, const Array<float>& row_scale,
                     const Array<float>& half, const std::optional<Array<std::int64_t>>& labels,
                     const std::optional<Array<std::int64_t>>& own, Array<float>& best,
-                    Array<std::int64_t>& best_label, int threads) {
+                    Array<std::int64_t>& best_label, std::int64_t most, int threads) {
   require(has_vnni(), "this CPU has no eight-bit products (AVX512-VNNI)");
   require(rows.ndim() == 2 && rows.shape(1) % 4 == 0 && rows.shape(1) <= 1 << 17, "rows must be (R, D), 4 | D ≤ 2^17");
   const py::ssize_t n = probe_scale.size(), count = rows.shape(0), size = rows.shape(1);
@@ -114,19 +114,20 @@ py::tuple rows_near(const Array<std::uint32_t>& probes, const Array<float>& prob
           "sums, scale, half and labels must have a value per row; labels come with own; threads positive");
   const NearRows job{probes.data(), probe_scale.data(), error.data(), rows.data(), sums.data(), row_scale.data(),
                      half.data(),   labels ? labels->data() : nullptr, own ? own->data() : nullptr, n, count, size,
-                     threads,       best.mutable_data(), best_label.mutable_data()};
-  std::vector<std::vector<NearRow>> found;
+                     most, threads, best.mutable_data(), best_label.mutable_data()};
+  std::optional<std::vector<std::vector<NearRow>>> found;
   {
     py::gil_scoped_release release;
     found = near_rows(job);
   }
+  if (!found) return std::nullopt;
   py::ssize_t total = 0;
-  for (const auto& part : found) total += py::ssize_t(part.size());
+  for (const auto& part : *found) total += py::ssize_t(part.size());
   Array<std::int64_t> probe(total), row(total);
   Array<float> score(total);
   auto *to_probe = probe.mutable_data(), *to_row = row.mutable_data();
   auto* to_score = score.mutable_data();
-  for (const auto& part : found)
+  for (const auto& part : *found)
     for (const NearRow& hit : part) *to_probe++ = hit.probe, *to_row++ = hit.row, *to_score++ = hit.score;
   return py::make_tuple(probe, row, score);
 }
@@ -186,7 +187,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("quantize", &quantized, py::kw_only(), py::arg("vectors"), py::arg("threads"));
   module.def("near_rows", &rows_near, py::kw_only(), py::arg("probes"), py::arg("probe_scale"), py::arg("error"),
              py::arg("rows"), py::arg("sums"), py::arg("row_scale"), py::arg("half"), py::arg("labels"),
-             py::arg("own"), py::arg("best"), py::arg("best_label"), py::arg("threads"));
+             py::arg("own"), py::arg("best"), py::arg("best_label"), py::arg("most"), py::arg("threads"));
   module.def("segment_nearest", &nearest_of_segments, py::kw_only(), py::arg("probes"), py::arg("rows"),
              py::arg("members"), py::arg("starts"), py::arg("probe"), py::arg("segment"), py::arg("threads"));
   module.def("build_info", &build_info);

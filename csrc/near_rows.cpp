@@ -1,6 +1,7 @@
 #include "near_rows.h"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 
 #include "simd.h"
@@ -129,29 +130,36 @@ bool has_vnni() {
   return has;
 }
 
-std::vector<std::vector<NearRow>> near_rows(const NearRows& job) {
+std::optional<std::vector<std::vector<NearRow>>> near_rows(const NearRows& job) {
   const std::int64_t panels = (job.n + probe_panel - 1) / probe_panel, tasks = (panels + group - 1) / group;
+  // a single row always fits
+  const auto most = std::size_t(std::max<std::int64_t>(job.most / std::max<std::int64_t>(tasks, 1), group * probe_panel));
   std::vector<std::vector<NearRow>> found(static_cast<std::size_t>(tasks));
+  std::atomic<bool> full = false;
 #pragma omp parallel for schedule(dynamic) num_threads(job.threads)
   for (std::int64_t task = 0; task < tasks; ++task) {
     auto& hits = found[std::size_t(task)];
     std::vector<Panel> own;
     for (std::int64_t p = task * group; p < std::min(panels, (task + 1) * group); ++p) own.emplace_back(job, p);
-    for (std::int64_t low = 0; low < job.count; low += stretch) {
+    const auto drop = [&] { std::erase_if(hits, [&](const NearRow& hit) { return !reaches(job, hit); }); };
+    for (std::int64_t low = 0; low < job.count && !full; low += stretch) {
       const std::int64_t high = std::min(low + stretch, job.count);
       for (Panel& panel : own)
         for (std::int64_t row = low; row < high; row += tile)
           score(job, row, int(std::min<std::int64_t>(tile, high - row)), panel, hits);
+      if (hits.size() > most) drop();
+      if (hits.size() > most) full = true;
     }
-    std::erase_if(hits, [&](const NearRow& hit) { return !reaches(job, hit); });
+    drop();
   }
+  if (full) return std::nullopt;
   return found;
 }
 
 #else
 
 bool has_vnni() { return false; }
-std::vector<std::vector<NearRow>> near_rows(const NearRows&) { return {}; }
+std::optional<std::vector<std::vector<NearRow>>> near_rows(const NearRows&) { return std::nullopt; }
 
 #endif
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace facecure {
@@ -21,6 +22,7 @@ struct NearRows {
   std::int64_t n;
   std::int64_t count;
   std::int64_t size;  // a multiple of 4
+  std::int64_t most;  // pairs to hold, about; at least one row's
   int threads;
   float* best;               // (n, 2): lower bounds of the best true scores of two different labels so far
   std::int64_t* best_label;  // (n): label of the first
@@ -36,7 +38,8 @@ struct NearRow {
 bool has_vnni();
 
 // Returns, task by task in the order of probes, every pair whose true score may reach best[1], or best[0] among rows of
-// the first label; raises `best` on the way.
-std::vector<std::vector<NearRow>> near_rows(const NearRows& job);
+// the first label; raises `best` on the way. Nothing where that would be more than `most`: ask again with fewer rows,
+// what `best` has risen to holds.
+std::optional<std::vector<std::vector<NearRow>>> near_rows(const NearRows& job);
 
 }  // namespace facecure

@@ -40,8 +40,9 @@ def near_rows(
     own: npt.NDArray[np.int64] | None,
     best: npt.NDArray[np.float32],
     best_label: npt.NDArray[np.int64],
+    most: int,
     threads: int,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]: ...
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]] | None: ...
 def segment_nearest(
     *,
     probes: npt.NDArray[np.float32],

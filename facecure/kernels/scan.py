@@ -92,13 +92,15 @@ def near_rows(
     labels: I64 | None = None,
     own: I64 | None = None,
     *,
+    most: int = 1 << 40,
     threads: int = 0,
-) -> tuple[I64, I64, F32]:
+) -> tuple[I64, I64, F32] | None:
     """Return (probe, row, score), (P,) each: at least the pairs that, within `error`, may win given the final `reach`.
 
     `packed` is `probes.packed()`; the true score lies within `error` float32 (N,) of the scan's. With `labels` int64
     (R,), rows labelled `own` int64 (N,) are left out and `reach` is raised in place; without, all rows are compared
-    with the second of `reach.best`, which stays. Raises `ValueError` on a CPU without `has_vnni`.
+    with the second of `reach.best`, which stays. None where there are more than about `most` pairs: ask again with fewer
+    rows, what `reach` has risen to holds; one row is always answered. Raises `ValueError` without `has_vnni`.
     """
     return _core.near_rows(
         probes=packed,
@@ -112,6 +114,7 @@ def near_rows(
         own=own,
         best=reach.best,
         best_label=reach.label,
+        most=most,
         threads=threads or available_threads(),
     )
 

@@ -62,25 +62,53 @@ def scan(
     `probes` float32 (n, D) and `rows` float32 (R, D) are `in_range`, n ≥ 1. `labels` int64 (R,) and `own` int64 (n,):
     see `kernels.near_rows`.
     """
-    coarse = has_vnni() and probes.shape[1] <= _WIDEST
+    size = probes.shape[1]
+    if not has_vnni() or size > _WIDEST:
+        yield from _scan_float32(probes, rows, reach, labels, own, block_bytes)
+        return
     x = quantize(probes)
     packed, length, lost = x.packed(), np.sqrt(x.square), np.sqrt(x.lost)
+    most = block_bytes // _PAIR_BYTES
+    first, step = 0, max(1, block_bytes // (size + 64))
+    while first < len(rows):
+        y = quantize(rows[first : first + step])
+        longest, most_lost = float(np.sqrt(y.square.max())), float(np.sqrt(y.lost.max()))
+        error = _coarse_error(length, lost, longest, most_lost) + _verdict_error(length, longest, size)
+        error = (1.0001 * error).astype(np.float32)
+        names = None if labels is None else labels[first : first + step]
+        found = near_rows(x, packed, y, error, reach, names, own, most=most)
+        if found is None:  # so many near-ties that fewer rows must do
+            step = max(1, len(y.scale) // 8)
+            continue
+        yield _pairs(found, first, error)
+        first += len(y.scale)
+
+
+def _scan_float32(
+    probes: F32, rows: F32, reach: Reach, labels: I64 | None, own: I64 | None, block_bytes: int
+) -> Iterator[Pairs]:
+    """Yield what `scan` yields, by BLAS."""
+    length = np.sqrt(_squares(probes))
     step = max(1, block_bytes // (_PAIR_BYTES * len(probes)))
     for first in range(0, len(rows), step):
         part = rows[first : first + step]
+        squares = _squares(part)
+        longest = float(np.sqrt(squares.max()))
+        error = _float32_error(length, longest, probes.shape[1]) + _verdict_error(length, longest, probes.shape[1])
+        error = (1.0001 * error).astype(np.float32)
+        scores = probes @ part.T - (squares / 2).astype(np.float32)
         names = None if labels is None else labels[first : first + step]
-        y = quantize(part)
-        longest = float(np.sqrt(y.square.max()))
-        if coarse:
-            error = _coarse_error(length, lost, longest, float(np.sqrt(y.lost.max()))) 
-            error = _rounded_up(error + _verdict_error(length, longest, probes.shape[1]))
-            probe, row, score = near_rows(x, packed, y, error, reach, names, own)
-        else:
-            error = _float32_error(length, longest, probes.shape[1])
-            error = _rounded_up(error + _verdict_error(length, longest, probes.shape[1]))
-            scores = probes @ part.T - (y.square / 2).astype(np.float32)
-            probe, row, score = near_scores(scores, error, reach, names, own)
-        yield Pairs(probe, row + first, score - error[probe], score + error[probe])
+        yield _pairs(near_scores(scores, error, reach, names, own), first, error)
+
+
+def _pairs(found: tuple[I64, I64, F32], first: int, error: F32) -> Pairs:
+    probe, row, score = found
+    return Pairs(probe, row + first, score - error[probe], score + error[probe])
+
+
+def _squares(vectors: F32) -> F64:
+    squares: F64 = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    return squares
 
 
 def _coarse_error(length: F64, lost: F64, longest: float, most_lost: float) -> F64:
@@ -105,6 +133,3 @@ def _verdict_error(length: F64, longest: float, size: int) -> F64:
     """Return how far half a float64 distance, as the verdict sums it, lies from the true one; and for underflow."""
     return 4 * _U64 * (size + 8) * (length + longest) ** 2 + 1e-30
 
-
-def _rounded_up(error: F64) -> F32:
-    return (1.0001 * error).astype(np.float32)
