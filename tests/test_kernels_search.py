@@ -7,61 +7,81 @@ import pytest
 
 from facecure import kernels
 
-needs_bf16 = pytest.mark.skipif(not kernels.has_bf16(), reason="this CPU does not multiply bfloat16 (AVX512-BF16)")
-EXTREMES = np.array(
-    [0, -0.0, 1, -1, 1e-45, 1.17549435e-38, 3.3e38, -3.3e38, 1 + 2**-8, 1 + 3 * 2**-8, 2**-130], np.float32
-)
+needs_vnni = pytest.mark.skipif(not kernels.has_vnni(), reason="this CPU has no eight-bit products (AVX512-VNNI)")
+EXTREMES = np.array([0, -0.0, 1, -1, 1e-45, 1.17549435e-38, 3.3e38, -3.3e38, 0.5, 2**-130], np.float32)
 
 
 @pytest.mark.parametrize(("rows", "size"), [(0, 5), (1, 1), (3, 2), (7, 33), (20, 512)])
-def test_rounding_to_bf16_equals_its_twin(rows, size):
+def test_quantising_equals_its_twin(rows, size):
     vectors = np.random.default_rng(rows).standard_normal((rows, size)).astype(np.float32)
     vectors.ravel()[: len(EXTREMES)] = EXTREMES[: vectors.size]
-    found = kernels.to_bf16(vectors)
-    assert found.shape == (rows, size + size % 2)
-    np.testing.assert_array_equal(found, kernels.to_bf16_numpy(vectors))
+    found, expected = kernels.quantize(vectors), kernels.quantize_numpy(vectors)
+    for name in ("codes", "sums", "scale"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    for name in ("square", "lost"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-12)
+    codes = found.codes[:, :size]
+    assert (abs(codes.astype(int)) <= 127).all()
+    assert (found.codes[:, size:] == 0).all()
+    # half a step at most, by the definition of rounding
+    assert (abs(vectors - found.scale[:, None] * codes) <= 0.5000001 * found.scale[:, None]).all()
 
 
-def test_rounding_to_bf16_equals_torch():
-    torch = pytest.importorskip("torch")
-    bits = np.random.default_rng(0).integers(0, 2**32, 100_000, dtype=np.uint32)
-    values = bits.view(np.float32)
-    values = values[np.isfinite(values) & (abs(values) < 3.3e38)][None]
-    values = values[:, : values.shape[1] // 2 * 2]
-    expected = torch.from_numpy(values).bfloat16().view(torch.uint16).numpy()
-    np.testing.assert_array_equal(kernels.to_bf16(values), expected)
-
-
-def test_rounding_accepts_non_contiguous_vectors():
+def test_quantising_accepts_non_contiguous_vectors():
     wide = np.random.default_rng(1).standard_normal((9, 14)).astype(np.float32)
-    np.testing.assert_array_equal(kernels.to_bf16(wide[::2, ::-2]), kernels.to_bf16_numpy(wide[::2, ::-2].copy()))
+    expected = kernels.quantize_numpy(wide[::2, ::-2].copy())
+    np.testing.assert_array_equal(kernels.quantize(wide[::2, ::-2]).codes, expected.codes)
 
 
-@needs_bf16
-@pytest.mark.parametrize("probes", [0, 1, 7, 31, 32, 33, 300])
+def fresh(count: int) -> kernels.Reach:
+    return kernels.Reach(np.full((count, 2), -np.inf, np.float32), np.full(count, -1))
+
+
+@needs_vnni
+@pytest.mark.parametrize("probes", [1, 7, 31, 32, 33, 300])
 @pytest.mark.parametrize(("rows", "size"), [(1, 2), (11, 4), (12, 6), (13, 512), (700, 34)])
-def test_best_of_segments_lies_within_float32_rounding_of_its_twin(probes, rows, size):
+def test_near_rows_with_a_fixed_reach_equal_their_twin(probes, rows, size):
     rng = np.random.default_rng([probes, rows])
-    x, y = (kernels.to_bf16(rng.standard_normal((n, size)).astype(np.float32)) for n in (probes, rows))
-    half = rng.standard_normal(rows).astype(np.float32)
-    starts = np.unique(np.concatenate([[0], rng.integers(0, rows, 9)]))
+    x, y = (kernels.quantize(rng.standard_normal((n, size)).astype(np.float32)) for n in (probes, rows))
+    error = np.full(probes, 1e-3, np.float32)
+    reach = kernels.Reach(rng.standard_normal((probes, 2)).astype(np.float32), np.full(probes, -1))
+    expected = kernels.near_rows_numpy(x, y, error, reach)
     for threads in (1, 3):
-        found = kernels.segment_best(x, y, half, starts, threads=threads)
-        expected = kernels.segment_best_numpy(x, y, half, starts)
-        # two float32 sums of `size` products of standard normal values, each within size·u of the true one
-        np.testing.assert_allclose(found, expected, atol=2 * size * 2.0**-24 * size * 4)
+        found = kernels.near_rows(x, x.packed(), y, error, reach, threads=threads)
+        order = np.lexsort(found[1::-1])
+        np.testing.assert_array_equal(found[0][order], expected[0])
+        np.testing.assert_array_equal(found[1][order], expected[1])
+        np.testing.assert_allclose(found[2][order], expected[2], rtol=1e-5, atol=1e-5)
 
 
-@needs_bf16
-def test_best_of_segments_is_exact_on_small_integers():
-    rng = np.random.default_rng(0)
-    x, y = (rng.integers(-8, 9, (n, 40)).astype(np.float32) for n in (50, 90))
-    starts = np.array([0, 1, 1, 30, 89])
-    found = kernels.segment_best(kernels.to_bf16(x), kernels.to_bf16(y), np.zeros(90, np.float32), starts)
-    scores = x.astype(int) @ y.astype(int).T
-    expected = [scores[:, low:high].max(axis=1, initial=-(10**6)) for low, high in ((0, 1), (1, 1), (1, 30), (30, 89))]
-    np.testing.assert_array_equal(found[:, [0, 2, 3]], np.array(expected)[[0, 2, 3]].T)
-    assert (found[:, 1] == -np.inf).all()
+@needs_vnni
+@pytest.mark.parametrize("probes", [1, 33, 200])
+@pytest.mark.parametrize(("rows", "size"), [(1, 2), (13, 512), (1500, 20)])
+def test_near_rows_with_labels_hold_the_best_two_of_every_probe(probes, rows, size):
+    rng = np.random.default_rng([probes, rows])
+    x, y = (kernels.quantize(rng.standard_normal((n, size)).astype(np.float32)) for n in (probes, rows))
+    error = np.full(probes, 1e-3, np.float32)
+    labels, own = rng.integers(-1, 9, rows), rng.integers(0, 9, probes)
+    reach, twin = fresh(probes), fresh(probes)
+    found = kernels.near_rows(x, x.packed(), y, error, reach, labels, own)
+    expected = kernels.near_rows_numpy(x, y, error, twin, labels, own)
+    np.testing.assert_allclose(reach.best, twin.best, rtol=1e-4, atol=1e-5)
+    seen, least = (set(zip(*pairs[:2], strict=True)) for pairs in (found, expected))
+    for probe, row in least - seen:  # only on the border, within float32 rounding
+        score = expected[2][(expected[0] == probe) & (expected[1] == row)]
+        assert abs(score + error[probe] - reach.best[probe]).min() < 1e-4
+    assert not (labels[found[1]] == own[found[0]]).any()
+
+
+@needs_vnni
+def test_too_many_near_rows_are_not_held():
+    x, y = (kernels.quantize(np.ones((n, 4), np.float32)) for n in (40, 5000))
+    error = np.full(40, 1e-3, np.float32)
+    assert kernels.near_rows(x, x.packed(), y, error, fresh(40), np.arange(5000), np.full(40, -1), most=1000) is None
+    one = kernels.quantize(np.ones((1, 4), np.float32))
+    found = kernels.near_rows(x, x.packed(), one, error, fresh(40), np.arange(1), np.full(40, -1), most=0)
+    assert found is not None
+    assert found[0].tolist() == list(range(40))
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 8, 9, 127, 128, 129, 136, 255, 300, 512, 1000, 1025])
@@ -118,9 +138,16 @@ def test_out_of_range_indices_are_errors_not_crashes(change, message):
         kernels.segment_nearest(**good | change)
 
 
-@pytest.mark.parametrize("starts", [np.array([1]), np.array([0, 4]), np.array([0, 2, 1])])
-@needs_bf16
-def test_wrong_segments_are_errors(starts):
-    x = np.zeros((3, 4), np.uint16)
-    with pytest.raises(ValueError, match=r"start|ascend"):
-        kernels.segment_best(x, x, np.zeros(3, np.float32), starts)
+@needs_vnni
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"error": np.zeros(2, np.float32)}, "per probe"), ({"own": np.zeros(2, np.int64)}, "per probe"),
+     ({"labels": np.zeros(2, np.int64)}, "per row"), ({"own": None}, "labels come with own"),
+     ({"packed": np.zeros((1, 2, 32), np.uint32)}, "packed")],
+)  # fmt: skip
+def test_wrong_shapes_are_errors(change, message):
+    x = kernels.quantize(np.zeros((3, 4), np.float32))
+    good = {"probes": x, "packed": x.packed(), "rows": x, "error": np.zeros(3, np.float32), "reach": fresh(3),
+            "labels": np.zeros(3, np.int64), "own": np.zeros(3, np.int64)}  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+        kernels.near_rows(**good | change)

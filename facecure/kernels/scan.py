@@ -99,8 +99,8 @@ def near_rows(
 
     `packed` is `probes.packed()`; the true score lies within `error` float32 (N,) of the scan's. With `labels` int64
     (R,), rows labelled `own` int64 (N,) are left out and `reach` is raised in place; without, all rows are compared
-    with the second of `reach.best`, which stays. None where there are more than about `most` pairs: ask again with fewer
-    rows, what `reach` has risen to holds; one row is always answered. Raises `ValueError` without `has_vnni`.
+    with the second of `reach.best`, which stays. None where there are more than about `most` pairs: ask again with
+    fewer rows, what `reach` has risen to holds; one row is always answered. Raises `ValueError` without `has_vnni`.
     """
     return _core.near_rows(
         probes=packed,

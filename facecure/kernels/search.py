@@ -1,6 +1,5 @@
 """The verdict of exact nearest-neighbour search, and its twin."""
 
-
 from __future__ import annotations
 
 import numpy as np

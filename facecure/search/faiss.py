@@ -10,7 +10,7 @@ import numpy as np
 
 from facecure.errors import MissingDependency
 from facecure.search.exact import check_k, squared_distances
-from facecure.search.masked import in_range
+from facecure.search.scan import in_range
 from facecure.types import F32, F64, I64, Bool
 
 

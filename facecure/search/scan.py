@@ -73,8 +73,7 @@ def scan(
     while first < len(rows):
         y = quantize(rows[first : first + step])
         longest, most_lost = float(np.sqrt(y.square.max())), float(np.sqrt(y.lost.max()))
-        error = _coarse_error(length, lost, longest, most_lost) + _verdict_error(length, longest, size)
-        error = (1.0001 * error).astype(np.float32)
+        error = _rounded_up(_coarse_error(length, lost, longest, most_lost) + _verdict_error(length, longest, size))
         names = None if labels is None else labels[first : first + step]
         found = near_rows(x, packed, y, error, reach, names, own, most=most)
         if found is None:  # so many near-ties that fewer rows must do
@@ -94,8 +93,9 @@ def _scan_float32(
         part = rows[first : first + step]
         squares = _squares(part)
         longest = float(np.sqrt(squares.max()))
-        error = _float32_error(length, longest, probes.shape[1]) + _verdict_error(length, longest, probes.shape[1])
-        error = (1.0001 * error).astype(np.float32)
+        error = _rounded_up(
+            _float32_error(length, longest, probes.shape[1]) + _verdict_error(length, longest, probes.shape[1])
+        )
         scores = probes @ part.T - (squares / 2).astype(np.float32)
         names = None if labels is None else labels[first : first + step]
         yield _pairs(near_scores(scores, error, reach, names, own), first, error)
@@ -104,6 +104,11 @@ def _scan_float32(
 def _pairs(found: tuple[I64, I64, F32], first: int, error: F32) -> Pairs:
     probe, row, score = found
     return Pairs(probe, row + first, score - error[probe], score + error[probe])
+
+
+def _rounded_up(error: F64) -> F32:
+    rounded: F32 = (1.0001 * error).astype(np.float32)
+    return rounded
 
 
 def _squares(vectors: F32) -> F64:
@@ -132,4 +137,3 @@ def _float32_error(length: F64, longest: float, size: int) -> F64:
 def _verdict_error(length: F64, longest: float, size: int) -> F64:
     """Return how far half a float64 distance, as the verdict sums it, lies from the true one; and for underflow."""
     return 4 * _U64 * (size + 8) * (length + longest) ** 2 + 1e-30
-

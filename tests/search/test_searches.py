@@ -79,6 +79,31 @@ def test_rivals_equal_the_definition(kind, probes, rows, size, seed):
         np.testing.assert_array_equal(found.impostor_label, expected.impostor_label)
 
 
+@pytest.mark.parametrize("spread", [0, 1, 1e-7])
+@pytest.mark.usefixtures("scan")
+def test_thousands_of_near_ties_stay_exact_in_little_memory(spread, monkeypatch):
+    """All rows equal; rows one unit in the last place from the mate; thousands of impostors within 1e-7."""
+    monkeypatch.setattr(masked, "_PAIRS", 5000)
+    rng = np.random.default_rng(11)
+    mate = rng.standard_normal(24).astype(np.float32)
+    mate /= np.linalg.norm(mate)
+    y = np.repeat(mate[None], 3000, axis=0)
+    if spread == 1:
+        y = np.nextafter(y, rng.choice([-9, 0, 9], y.shape).astype(np.float32) + y)
+    elif spread:
+        y = (y + spread * rng.standard_normal(y.shape)).astype(np.float32)
+    x = np.concatenate([y[::300], mate[None], -mate[None]])
+    labels, row_labels = rng.integers(0, 300, len(x)), np.sort(rng.integers(exact.DISTRACTOR, 300, len(y)))
+    expected = exact.rivals(x, labels, y, row_labels)
+    found = masked.rivals(x, labels, y, row_labels, 1 << 14)
+    for name in ("mate", "impostor", "second"):
+        assert_same(getattr(found, name), getattr(expected, name))
+    np.testing.assert_array_equal(found.impostor_label, expected.impostor_label)
+    starts = np.arange(0, 3000, 7)
+    ((_, inside),) = masked.closer(x, expected.mate.distance, y, starts, 1 << 14)
+    np.testing.assert_array_equal(inside, np.vstack([i for _, i in exact.closer(x, expected.mate.distance, y, starts)]))
+
+
 @pytest.mark.parametrize(("kind", "probes", "rows", "size", "seed"), cases(45))
 def test_mates_equal_the_definition(kind, probes, rows, size, seed):
     rng = np.random.default_rng(seed)
