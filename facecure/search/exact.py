@@ -48,7 +48,8 @@ class Rivals:
 
 def squared_distances(probes: F32, rows: F32) -> F64:
     """Return float64 (N,) squared distances of row i of `probes` to row i of `rows`, both float32 (N, D)."""
-    difference = probes.astype(np.float64) - rows
+    # in C order, which a broadcast probe would not keep: the order of the sum, hence its rounding, depends on it
+    difference = probes.astype(np.float64, order="C") - rows
     squared: F64 = np.square(difference, out=difference).sum(axis=1)
     return squared
 
