@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 from torch.nn import functional
@@ -102,6 +103,23 @@ def export(network: nn.Module, name: str, folder: Path) -> None:
             verbose=False,
         )
     program.save(folder / f"{name}.onnx", external_data=False)
+    drop_traces(folder / f"{name}.onnx")
+    write_spec(name, folder)
+
+
+def drop_traces(file: Path) -> None:
+    """Take the exporter's stack traces and shape notes, a tenth of a small file, out of an ONNX graph."""
+    model = onnx.load(file)
+    del model.graph.value_info[:]
+    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    onnx.checker.check_model(model)
+    onnx.save(model, file)
+
+
+def write_spec(name: str, folder: Path) -> None:
+    """Write the spec file of an exported network."""
     sha256 = hashlib.sha256((folder / f"{name}.onnx").read_bytes()).hexdigest()
     (folder / f"{name}.toml").write_text(
         f'name = "synthetic-{name}"\n'
