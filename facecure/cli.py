@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from facecure.demo import run_demo
 from facecure.embed import embed as embed_pictures
 from facecure.environment import EXTRAS, environment, version_of
 from facecure.errors import FacecureError, InputError
@@ -24,7 +25,7 @@ from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.extractors.spec import read_spec
 from facecure.pictures.detect import Detector
 from facecure.pictures.manifest import read_samples
-from facecure.report.markdown import markdown
+from facecure.report.markdown import interval, markdown, percent
 from facecure.report.schema import write_report
 from facecure.report.terminal import terminal
 
@@ -160,6 +161,41 @@ def embed(
     console.print(f"{len(table.samples)} pictures embedded, {len(left_out)} excluded (reasons in {out / 'embed.json'})")
     for warning in warnings:
         console.print(f"Warning: {_plain(warning)}", style="yellow")
+
+
+@app.command(epilog="**Example**\n\n`facecure demo --out demo/`")
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where pictures and contact sheet go.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Another seed, other people.")] = 0,
+) -> None:
+    """Synthetic people through the whole way, offline: who is identified by clean pictures, and how often."""
+    _make_folder(out)
+    with _progress() as progress:
+        done = run_demo(out, seed=seed, progress=progress)
+    table = Table(title="Identified by clean pictures (synthetic people, 1-NN, 10 splits)", title_justify="left")
+    for heading in ("extractor", "identified", "clean error", "95 % interval"):
+        table.add_column(heading, justify="left" if heading == "extractor" else "right", no_wrap=True)
+    for result in done.results:
+        low, high = result.interval or (0.0, 1.0)
+        error = percent(1 - result.identified / result.probes)
+        counts = f"{result.identified} of {result.probes}"
+        table.add_row(result.extractor, counts, error, interval((1 - high, 1 - low)))
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{done.disputed} probes were identified by some extractors but not by all, {done.missed_by_all} by none."
+    )
+    console.print(
+        "These people are drawn, so the rates say nothing about real faces. Cloaks are not part of the demo yet."
+    )
+    console.print(f"Look at [bold]{done.sheet}[/].", soft_wrap=True)
+    console.print("\nNext, your own photos (a folder per person, an extractor's spec, a YuNet file; see README):")
+    console.print(
+        "  facecure evaluate --clean photos/ --cloaked fawkes=cloaked/ -e extractor.toml --detector yunet.onnx "
+        "--out run/",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 @app.command(epilog="**Example**\n\n`facecure info`")

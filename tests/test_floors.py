@@ -22,7 +22,7 @@ FLOORS = [
     {"protocols", "countermeasures", "store"},
     {"environment"},
     {"embed"},
-    {"evaluate", "scale"},
+    {"evaluate", "demo", "scale"},
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

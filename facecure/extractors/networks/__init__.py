@@ -1,0 +1,1 @@
+"""Architectures in torch; nothing outside this folder imports them before they are asked for."""

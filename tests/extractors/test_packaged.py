@@ -1,0 +1,75 @@
+"""The packaged extractors recognise synthetic people well above pixels, differ from each other, and match torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from facecure.extractors.packaged import packaged_specs
+from facecure.extractors.runtimes.onnx import OnnxExtractor
+from facecure.extractors.spec import read_spec
+from facecure.types import Faces
+from train_packaged import GEOMETRY, HELD_OUT, faces, nearest_accuracy, normalised
+
+SPECS = packaged_specs()
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    """Faces of people that no extractor was trained on."""
+    return faces(HELD_OUT, people=60, pictures=8)
+
+
+@pytest.fixture(scope="module")
+def embedded(held_out):
+    return {spec.stem: OnnxExtractor(read_spec(spec)).embed(Faces(held_out[0], GEOMETRY)).vectors for spec in SPECS}
+
+
+def test_there_are_three_small_ones():
+    assert len(SPECS) == 3
+    for spec in SPECS:
+        for suffix in (".onnx", ".pt"):
+            assert spec.with_suffix(suffix).stat().st_size <= 1_000_000
+        assert read_spec(spec).sha256 == hashlib.sha256(spec.with_suffix(".onnx").read_bytes()).hexdigest()
+
+
+def test_they_recognise_people_whom_pixels_do_not(held_out, embedded):
+    pixels, labels = held_out
+    raw = nearest_accuracy(pixels.reshape(len(labels), -1).astype(np.float32) - 127.5, labels)
+    assert raw < 0.5
+    for name, vectors in embedded.items():
+        assert nearest_accuracy(vectors, labels) > max(0.8, raw + 0.3), name
+
+
+def test_two_of_them_disagree_on_some_errors(held_out, embedded):
+    labels = held_out[1]
+
+    def right(vectors: np.ndarray) -> np.ndarray:
+        similarity = vectors @ vectors.T
+        np.fill_diagonal(similarity, -np.inf)
+        return labels[similarity.argmax(axis=1)] == labels
+
+    verdicts = [right(vectors) for vectors in embedded.values()]
+    assert any((one != other).sum() >= 3 for one in verdicts for other in verdicts)
+
+
+def test_recorded_accuracy_is_what_the_training_script_measured():
+    recorded = json.loads((SPECS[0].parent / "accuracy.json").read_text())
+    assert recorded.keys() == {"pixels", *(spec.stem for spec in SPECS)}
+    assert recorded["pixels"] < 0.5 < min(recorded[spec.stem] for spec in SPECS)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.stem)
+def test_torch_weights_and_onnx_file_agree(spec, held_out, embedded):
+    torch = pytest.importorskip("torch")
+    from facecure.extractors.networks.tiny import NETWORKS
+
+    network = NETWORKS[spec.stem]()
+    network.load_state_dict(torch.load(spec.with_suffix(".pt"), weights_only=True), strict=True)
+    with torch.no_grad():
+        vectors = network.eval()(normalised(held_out[0])).numpy()
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors, embedded[spec.stem], atol=2e-5)
