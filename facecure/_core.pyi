@@ -13,8 +13,9 @@ def warp_faces(
     height: int,
     width: int,
     replicate: bool,
-    table: npt.NDArray[np.float32] | None,
+    table: npt.NDArray[np.float32] | npt.NDArray[np.uint16] | None,
     channels: Sequence[int],
+    planar: bool,
     threads: int,
     simd: str | None,
 ) -> npt.NDArray[Any]: ...

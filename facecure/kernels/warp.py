@@ -104,6 +104,7 @@ def warp_faces(
         replicate=border == "replicate",
         table=None if normalise is None else normalise.table,
         channels=(0, 1, 2) if normalise is None else normalise.channels,
+        planar=normalise is not None,
         threads=threads or available_threads(),
         simd=simd,
     )
