@@ -1,6 +1,6 @@
 #include "warp_faces.h"
 
-#include <algorithm>
+#include <cstring>
 #include <type_traits>
 #include <vector>
 
@@ -9,23 +9,34 @@
 namespace facecure {
 namespace {
 
-// Writes row y of a face, given as pixels R | G << 8 | B << 16; NHWC where `planar` is false.
-template <bool planar, class T>
-void write_row(const WarpFaces& job, const Values<T>& values, std::int64_t face, int y, const std::uint32_t* pixels,
-               T* faces) {
-  const std::int64_t start = (face * job.height + y) * job.width * 3;
+using Pixels = const std::uint32_t*;  // one row, R | G << 8 | B << 16
+
+// Writes row y of a face in the layout asked for.
+template <class T>
+void write_row(const WarpFaces& job, const Values<T>& values, std::int64_t face, int y, Pixels pixels, T* faces) {
+  const bool planar = values.layout == Layout::nchw;
   for (int p = 0; p < 3; ++p) {
     const int shift = 8 * values.channels[p];
-    const auto value = [&](int x) -> T {
-      const std::uint32_t level = pixels[x] >> shift & 255;
-      if constexpr (std::is_same_v<T, std::uint8_t>)
-        return std::uint8_t(level);
-      else
-        return values.table[p][level];
+    T* out = planar ? faces + ((face * 3 + p) * job.height + y) * job.width
+                    : faces + (face * job.height + y) * job.width * 3 + p;
+    const auto write = [&](auto step) {
+      for (int x = 0; x < job.width; ++x) {
+        const std::uint32_t level = pixels[x] >> shift & 255;
+        if constexpr (std::is_same_v<T, std::uint8_t>)
+          out[x * step] = std::uint8_t(level);
+        else
+          out[x * step] = values.table[p][level];
+      }
     };
-    T* out = planar ? faces + ((face * 3 + p) * job.height + y) * job.width : faces + start + p;
-    for (int x = 0; x < job.width; ++x) out[planar ? x : 3 * x] = value(x);
+    planar ? write(std::integral_constant<int, 1>()) : write(std::integral_constant<int, 3>());
   }
+}
+
+// The same for a row that is already in the order wanted: each store brings a fourth byte, which the next one mends.
+void copy_row(const WarpFaces& job, std::int64_t face, int y, Pixels pixels, std::uint8_t* faces) {
+  std::uint8_t* out = faces + (face * job.height + y) * job.width * 3;
+  for (int x = 0; x + 1 < job.width; ++x, out += 3) std::memcpy(out, pixels + x, 4);
+  for (int shift = 0; shift < 24; shift += 8) *out++ = std::uint8_t(pixels[job.width - 1] >> shift);
 }
 
 }  // namespace
@@ -33,7 +44,6 @@ void write_row(const WarpFaces& job, const Values<T>& values, std::int64_t face,
 template <class T>
 void warp_faces(const WarpFaces& job, const Values<T>& values, T* faces) {
   const WarpRow row = warp_row_for(job.simd);
-  const auto write = values.layout == Layout::nchw ? write_row<true, T> : write_row<false, T>;
   const std::int64_t rows = std::int64_t(job.faces) * job.height;
 #pragma omp parallel num_threads(job.threads)
   {
@@ -43,7 +53,12 @@ void warp_faces(const WarpFaces& job, const Values<T>& values, T* faces) {
       const std::int64_t face = i / job.height;
       const int y = int(i % job.height);
       row(job.pictures[face], job.matrices + face * 6, y, job.width, job.border, pixels.data());
-      write(job, values, face, y, pixels.data(), faces);
+      if constexpr (std::is_same_v<T, std::uint8_t>)
+        if (values.layout == Layout::nhwc) {
+          copy_row(job, face, y, pixels.data(), faces);
+          continue;
+        }
+      write_row(job, values, face, y, pixels.data(), faces);
     }
   }
 }

@@ -34,7 +34,7 @@ enum class Layout { nhwc, nchw };
 
 // What is written for plane p: table[p][v], v being the uint8 value of channel `channels[p]`: the float64 bilinear
 // value, rounded half up. Rounding first makes the fused result identical to normalising stored faces.
-// Of T = uint8 the table is not used: v itself is written.
+// For T = uint8 neither table nor channels are used: v itself is written, RGB.
 template <class T>
 struct Values {
   const T (*table)[256];

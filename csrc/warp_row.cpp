@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 
 namespace facecure {
 namespace {
@@ -56,21 +55,30 @@ FACECURE_INLINE std::uint64_t eight_bytes(const std::uint8_t* p) {
   return bytes;
 }
 
+FACECURE_INLINE U64x8 load_pairs(const std::uint8_t* p, I32x8 at) {
+  return U64x8{eight_bytes(p + at[0]), eight_bytes(p + at[1]), eight_bytes(p + at[2]), eight_bytes(p + at[3]),
+               eight_bytes(p + at[4]), eight_bytes(p + at[5]), eight_bytes(p + at[6]), eight_bytes(p + at[7])};
+}
+
+// Out of the way of the loop below, whose registers it would take.
+__attribute__((noinline)) void pairs_at(const Picture& picture, const std::int32_t x[row_lanes],
+                                        const std::int32_t y[row_lanes], Border border,
+                                        std::uint64_t pairs[2][row_lanes]) {
+  for (int i = 0; i < row_lanes; ++i)
+    for (int below = 0; below < 2; ++below) pairs[below][i] = pair_at(picture, x[i], y[i] + below, border);
+}
+
 // Coordinates are float64, as in pixel_at. The interpolation is float32 with the error bound
 //   each lerp a + f (b - a): f rounded, product rounded, sum rounded: 3 * 2^-17 for values up to 256;
 //   the outer one also takes the rounding of its difference: 4 * 2^-17 on top of the inner 3; + 0.5: one more,
 // 8 * 2^-17 = 2^-14 together (the float64 value itself is within 2^-40). A sum with 0.5 whose fraction is nearer than
 // twice that to an integer could round otherwise in float64: such pixels, few, are computed again by the definition.
+// `inner` promises that the row, to its last whole vector, has all its taps within the picture.
+template <bool inner>
 FACECURE_INLINE void row_vector(const Picture& picture, const double* m, int y, int width, Border border,
                                 std::uint32_t* pixels) {
   constexpr float margin = 0x1p-13f;
-  const int last_x = picture.width - 1, last_y = picture.height - 1;
-  const std::int64_t bytes = std::int64_t(picture.width) * 3 * picture.height;
-  const bool offsets_fit = bytes <= std::numeric_limits<std::int32_t>::max();
-  const std::int32_t stride = offsets_fit ? picture.width * 3 : 0;
-  const auto inside = [&](int x0, int y0) {  // one pixel short on the right: eight bytes are read for two pixels
-    return x0 >= 0 && x0 + 2 <= last_x && y0 >= 0 && y0 + 1 <= last_y;
-  };
+  const std::int32_t stride = inner ? picture.width * 3 : 0;
   const double ym = y + 0.5, mx = m[1] * ym, my = m[4] * ym;
   const F64x8 steps = {0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5};
   I32x8 doubtful = {};
@@ -78,35 +86,37 @@ FACECURE_INLINE void row_vector(const Picture& picture, const double* m, int y, 
   for (int x = 0; x < width; x += row_lanes) {
     const F64x8 xm = steps + double(x);
     F64x8 px = m[0] * xm + mx + m[2] - 0.5, py = m[3] * xm + my + m[5] - 0.5;
-    const double right = picture.width + 1.0, bottom = picture.height + 1.0;
-    px = px < -2.0 ? F64x8{} - 2.0 : px;
-    px = px > right ? F64x8{} + right : px;
-    py = py < -2.0 ? F64x8{} - 2.0 : py;
-    py = py > bottom ? F64x8{} + bottom : py;
-    // The cast truncates; what it raised goes down by one to the floor.
+    if constexpr (!inner) {
+      const double right = picture.width + 1.0, bottom = picture.height + 1.0;
+      px = px < -2.0 ? F64x8{} - 2.0 : px;
+      px = px > right ? F64x8{} + right : px;
+      py = py < -2.0 ? F64x8{} - 2.0 : py;
+      py = py > bottom ? F64x8{} + bottom : py;
+    }
     I32x8 x0 = __builtin_convertvector(px, I32x8), y0 = __builtin_convertvector(py, I32x8);
     F64x8 left = __builtin_convertvector(x0, F64x8), top = __builtin_convertvector(y0, F64x8);
-    const F64x8 one = F64x8{} + 1.0, zero = {};
-    left -= left > px ? one : zero;
-    top -= top > py ? one : zero;
-    x0 = __builtin_convertvector(left, I32x8);
-    y0 = __builtin_convertvector(top, I32x8);
+    if constexpr (!inner) {  // the cast truncates; what it raised goes down by one to the floor
+      const F64x8 one = F64x8{} + 1.0, zero = {};
+      left -= left > px ? one : zero;
+      top -= top > py ? one : zero;
+      x0 = __builtin_convertvector(left, I32x8);
+      y0 = __builtin_convertvector(top, I32x8);
+    }
     const F32x8 fx = __builtin_convertvector(px - left, F32x8), fy = __builtin_convertvector(py - top, F32x8);
 
     U64x8 above, below;
-    // Coordinates are monotone along a row, roundings included: between two inner ends all is inner.
-    if (offsets_fit && inside(x0[0], y0[0]) && inside(x0[7], y0[7])) {
+    if constexpr (inner) {
       const I32x8 at = y0 * stride + x0 * 3;
-      const std::uint8_t *a = picture.pixels, *b = a + stride;
-      above = U64x8{eight_bytes(a + at[0]), eight_bytes(a + at[1]), eight_bytes(a + at[2]), eight_bytes(a + at[3]),
-                    eight_bytes(a + at[4]), eight_bytes(a + at[5]), eight_bytes(a + at[6]), eight_bytes(a + at[7])};
-      below = U64x8{eight_bytes(b + at[0]), eight_bytes(b + at[1]), eight_bytes(b + at[2]), eight_bytes(b + at[3]),
-                    eight_bytes(b + at[4]), eight_bytes(b + at[5]), eight_bytes(b + at[6]), eight_bytes(b + at[7])};
+      above = load_pairs(picture.pixels, at);
+      below = load_pairs(picture.pixels + stride, at);
     } else {
-      for (int i = 0; i < row_lanes; ++i) {
-        above[i] = pair_at(picture, x0[i], y0[i], border);
-        below[i] = pair_at(picture, x0[i], y0[i] + 1, border);
-      }
+      std::int32_t columns[row_lanes], rows[row_lanes];
+      std::uint64_t pairs[2][row_lanes];
+      std::memcpy(columns, &x0, sizeof x0);
+      std::memcpy(rows, &y0, sizeof y0);
+      pairs_at(picture, columns, rows, border, pairs);
+      std::memcpy(&above, pairs[0], sizeof above);
+      std::memcpy(&below, pairs[1], sizeof below);
     }
     const I32x8 p00 = __builtin_convertvector(above, I32x8), p01 = __builtin_convertvector(above >> 24, I32x8);
     const I32x8 p10 = __builtin_convertvector(below, I32x8), p11 = __builtin_convertvector(below >> 24, I32x8);
@@ -132,13 +142,26 @@ FACECURE_INLINE void row_vector(const Picture& picture, const double* m, int y, 
     if (pixels[x] >> 24) pixels[x] = pixel_at(picture, m, x, y, border);
 }
 
+// Coordinates are monotone along a row, roundings included: between two inner ends all is inner.
+bool inner_row(const Picture& picture, const double* m, int y, int width) {
+  const auto inside = [&](double x) {
+    const double px = m[0] * x + m[1] * (y + 0.5) + m[2] - 0.5, py = m[3] * x + m[4] * (y + 0.5) + m[5] - 0.5;
+    // two pixels short on the right: eight bytes are read where two pixels are used
+    return px >= 0 && px < picture.width - 2 && py >= 0 && py < picture.height - 1;
+  };
+  const bool offsets_fit = std::int64_t(picture.width) * picture.height <= (1 << 29);
+  return offsets_fit && inside(0.5) && inside((width + row_lanes - 1) / row_lanes * row_lanes - 0.5);
+}
+
 FACECURE_AVX2 void row_avx2(const Picture& picture, const double* m, int y, int width, Border border,
                             std::uint32_t* pixels) {
-  row_vector(picture, m, y, width, border, pixels);
+  if (inner_row(picture, m, y, width)) return row_vector<true>(picture, m, y, width, border, pixels);
+  row_vector<false>(picture, m, y, width, border, pixels);
 }
 FACECURE_AVX512 void row_avx512(const Picture& picture, const double* m, int y, int width, Border border,
                                 std::uint32_t* pixels) {
-  row_vector(picture, m, y, width, border, pixels);
+  if (inner_row(picture, m, y, width)) return row_vector<true>(picture, m, y, width, border, pixels);
+  row_vector<false>(picture, m, y, width, border, pixels);
 }
 
 #endif
