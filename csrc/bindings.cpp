@@ -15,6 +15,7 @@
 #include "segment_nearest.h"
 #include "simd.h"
 #include "warp_faces.h"
+#include "warp_faces_cuda.h"
 
 namespace py = pybind11;
 using namespace facecure;
@@ -163,6 +164,19 @@ PYBIND11_MODULE(_core, module) {
   module.def("warp_faces", &warp, py::kw_only(), py::arg("pictures"), py::arg("matrices"), py::arg("height"),
              py::arg("width"), py::arg("replicate"), py::arg("table"), py::arg("channels"), py::arg("planar"),
              py::arg("threads"), py::arg("simd"));
+#ifdef FACECURE_HAS_CUDA
+  module.def(
+      "warp_faces_cuda",
+      [](std::uintptr_t pictures, std::uintptr_t matrices, std::uintptr_t out, int faces, int picture_height,
+         int picture_width, int height, int width, bool one_picture, bool replicate, std::uintptr_t stream) {
+        warp_faces_cuda({reinterpret_cast<const std::uint8_t*>(pictures), reinterpret_cast<const double*>(matrices),
+                         reinterpret_cast<std::uint8_t*>(out), faces, picture_height, picture_width, height, width,
+                         one_picture, replicate, reinterpret_cast<void*>(stream)});
+      },
+      py::kw_only(), py::arg("pictures"), py::arg("matrices"), py::arg("out"), py::arg("faces"),
+      py::arg("picture_height"), py::arg("picture_width"), py::arg("height"), py::arg("width"),
+      py::arg("one_picture"), py::arg("replicate"), py::arg("stream"));
+#endif
   module.def("to_bf16", &to_bf16, py::kw_only(), py::arg("vectors"), py::arg("threads"));
   module.def("segment_best", &best_of_segments, py::kw_only(), py::arg("probes"), py::arg("rows"), py::arg("half"),
              py::arg("starts"), py::arg("threads"));

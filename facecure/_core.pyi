@@ -19,6 +19,20 @@ def warp_faces(
     threads: int,
     simd: str | None,
 ) -> npt.NDArray[Any]: ...
+def warp_faces_cuda(
+    *,
+    pictures: int,
+    matrices: int,
+    out: int,
+    faces: int,
+    picture_height: int,
+    picture_width: int,
+    height: int,
+    width: int,
+    one_picture: bool,
+    replicate: bool,
+    stream: int,
+) -> None: ...
 def to_bf16(*, vectors: npt.NDArray[np.float32], threads: int) -> npt.NDArray[np.uint16]: ...
 def segment_best(
     *,
