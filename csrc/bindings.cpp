@@ -6,6 +6,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "devices.h"
@@ -14,6 +15,7 @@
 #include "segment_nearest.h"
 #include "simd.h"
 #include "warp_faces.h"
+#include "warp_faces_cuda.h"
 
 namespace py = pybind11;
 using namespace facecure;
@@ -43,14 +45,13 @@ Simd parse_simd(const std::optional<std::string>& name) {
 const char* simd_name(Simd simd) { return simd_names[std::size_t(simd)].first; }
 
 py::array warp(const std::vector<Array<std::uint8_t>>& pictures, const Array<double>& matrices, int height, int width,
-               bool replicate, const std::optional<Array<float>>& table, const std::array<int, 3>& channels,
-               int threads, const std::optional<std::string>& simd) {
+               bool replicate, const std::variant<py::none, Array<float>, Array<std::uint16_t>>& table,
+               const std::array<int, 3>& channels, bool planar, int threads, const std::optional<std::string>& simd) {
   const auto faces = py::ssize_t(pictures.size());
   require(matrices.ndim() == 3 && matrices.shape(0) == faces && matrices.shape(1) == 2 && matrices.shape(2) == 3,
           "matrices must be (faces, 2, 3), one per picture");
   require(height > 0 && width > 0 && threads > 0, "height, width and threads must be positive");
   for (int channel : channels) require(channel >= 0 && channel < 3, "channels must be 0, 1 or 2");
-  if (table) require(table->ndim() == 2 && table->shape(0) == 3 && table->shape(1) == 256, "table must be (3, 256)");
   std::vector<Picture> views;
   views.reserve(pictures.size());
   for (const auto& picture : pictures) {
@@ -59,19 +60,22 @@ py::array warp(const std::vector<Array<std::uint8_t>>& pictures, const Array<dou
   }
   const WarpFaces job{views.data(), matrices.data(), int(faces), height, width,
                       replicate ? Border::replicate : Border::black, threads, parse_simd(simd)};
-  if (!table) {
-    Array<std::uint8_t> out({faces, py::ssize_t(height), py::ssize_t(width), py::ssize_t(3)});
-    auto* pixels = out.mutable_data();
+  const auto write = [&]<class T>(const T(*rows)[256]) -> py::array {
+    const py::ssize_t n = faces, h = height, w = width;
+    Array<T> out(planar ? std::array<py::ssize_t, 4>{n, 3, h, w} : std::array<py::ssize_t, 4>{n, h, w, 3});
+    const Values<T> values{rows, {channels[0], channels[1], channels[2]}, planar ? Layout::nchw : Layout::nhwc};
+    auto* to = out.mutable_data();
     py::gil_scoped_release release;
-    warp_faces(job, pixels);
+    warp_faces(job, values, to);
     return out;
-  }
-  Array<float> out({faces, py::ssize_t(3), py::ssize_t(height), py::ssize_t(width)});
-  auto* values = out.mutable_data();
-  const auto* rows = reinterpret_cast<const float(*)[256]>(table->data());
-  py::gil_scoped_release release;
-  warp_faces(job, rows, channels.data(), values);
-  return out;
+  };
+  const auto fused = [&]<class T>(const Array<T>& given) {
+    require(given.ndim() == 2 && given.shape(0) == 3 && given.shape(1) == 256, "table must be (3, 256)");
+    return write(reinterpret_cast<const T(*)[256]>(given.data()));
+  };
+  if (const auto* bits = std::get_if<Array<std::uint16_t>>(&table)) return fused(*bits);
+  if (const auto* values = std::get_if<Array<float>>(&table)) return fused(*values);
+  return write(static_cast<const std::uint8_t(*)[256]>(nullptr));
 }
 
 py::tuple quantized(const Array<float>& vectors, int threads) {
@@ -182,8 +186,21 @@ py::dict build_info() {
 
 PYBIND11_MODULE(_core, module) {
   module.def("warp_faces", &warp, py::kw_only(), py::arg("pictures"), py::arg("matrices"), py::arg("height"),
-             py::arg("width"), py::arg("replicate"), py::arg("table"), py::arg("channels"), py::arg("threads"),
-             py::arg("simd"));
+             py::arg("width"), py::arg("replicate"), py::arg("table"), py::arg("channels"), py::arg("planar"),
+             py::arg("threads"), py::arg("simd"));
+#ifdef FACECURE_HAS_CUDA
+  module.def(
+      "warp_faces_cuda",
+      [](std::uintptr_t pictures, std::uintptr_t matrices, std::uintptr_t out, int faces, int picture_height,
+         int picture_width, int height, int width, bool one_picture, bool replicate, std::uintptr_t stream) {
+        warp_faces_cuda({reinterpret_cast<const std::uint8_t*>(pictures), reinterpret_cast<const double*>(matrices),
+                         reinterpret_cast<std::uint8_t*>(out), faces, picture_height, picture_width, height, width,
+                         one_picture, replicate, reinterpret_cast<void*>(stream)});
+      },
+      py::kw_only(), py::arg("pictures"), py::arg("matrices"), py::arg("out"), py::arg("faces"),
+      py::arg("picture_height"), py::arg("picture_width"), py::arg("height"), py::arg("width"),
+      py::arg("one_picture"), py::arg("replicate"), py::arg("stream"));
+#endif
   module.def("quantize", &quantized, py::kw_only(), py::arg("vectors"), py::arg("threads"));
   module.def("near_rows", &rows_near, py::kw_only(), py::arg("probes"), py::arg("probe_scale"), py::arg("error"),
              py::arg("rows"), py::arg("sums"), py::arg("row_scale"), py::arg("half"), py::arg("labels"),

@@ -29,11 +29,21 @@ struct WarpFaces {
   Simd simd;
 };
 
-// Writes faces as uint8 (faces, height, width, 3) RGB: the float64 bilinear value, rounded half up.
-void warp_faces(const WarpFaces& job, std::uint8_t* faces);
+// The order of a face's values in memory.
+enum class Layout { nhwc, nchw };
 
-// Writes faces as float32 (faces, 3, height, width): plane p holds table[p][v] where v is the uint8 value above
-// of channel `channels[p]`. Rounding first makes the fused result identical to normalising stored faces.
-void warp_faces(const WarpFaces& job, const float table[3][256], const int channels[3], float* faces);
+// What is written for plane p: table[p][v], v being the uint8 value of channel `channels[p]`: the float64 bilinear
+// value, rounded half up. Rounding first makes the fused result identical to normalising stored faces.
+// For T = uint8 neither table nor channels are used: v itself is written, RGB.
+template <class T>
+struct Values {
+  const T (*table)[256];
+  int channels[3];
+  Layout layout;
+};
+
+// Writes all faces in the layout asked for; T is uint8, float or uint16 (the bits of bfloat16).
+template <class T>
+void warp_faces(const WarpFaces& job, const Values<T>& values, T* faces);
 
 }  // namespace facecure

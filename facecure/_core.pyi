@@ -13,11 +13,26 @@ def warp_faces(
     height: int,
     width: int,
     replicate: bool,
-    table: npt.NDArray[np.float32] | None,
+    table: npt.NDArray[np.float32] | npt.NDArray[np.uint16] | None,
     channels: Sequence[int],
+    planar: bool,
     threads: int,
     simd: str | None,
 ) -> npt.NDArray[Any]: ...
+def warp_faces_cuda(
+    *,
+    pictures: int,
+    matrices: int,
+    out: int,
+    faces: int,
+    picture_height: int,
+    picture_width: int,
+    height: int,
+    width: int,
+    one_picture: bool,
+    replicate: bool,
+    stream: int,
+) -> None: ...
 def quantize(
     *, vectors: npt.NDArray[np.float32], threads: int
 ) -> tuple[

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from facecure import _core
 from facecure.errors import InputError
+from facecure.kernels.bf16 import BF16, to_bf16
 from facecure.kernels.threads import available_threads
 from facecure.types import F32, F64, U8
 
 Border = Literal["black", "replicate"]
+Layout = Literal["NHWC", "NCHW"]
 Pictures = Sequence[U8] | U8
 
 _LARGEST = 1e300  # entry of a matrix: sums over the points of any face stay finite
@@ -64,25 +66,36 @@ def _checked(pictures: Pictures, matrices: npt.ArrayLike, size: tuple[int, int])
 
 @overload
 def warp_faces(
-    pictures: Pictures, matrices: npt.ArrayLike, size: tuple[int, int], *, border: Border = ..., threads: int = ...,
-    simd: str | None = ...,
+    pictures: Pictures, matrices: npt.ArrayLike, size: tuple[int, int], *, layout: Layout | None = ...,
+    border: Border = ..., threads: int = ..., simd: str | None = ...,
 ) -> U8: ...  # fmt: skip
 @overload
 def warp_faces(
-    pictures: Pictures, matrices: npt.ArrayLike, size: tuple[int, int], *, normalise: Normalise, border: Border = ...,
-    threads: int = ..., simd: str | None = ...,
+    pictures: Pictures, matrices: npt.ArrayLike, size: tuple[int, int], *, normalise: Normalise,
+    layout: Layout | None = ..., border: Border = ..., threads: int = ..., simd: str | None = ...,
 ) -> F32: ...  # fmt: skip
+@overload
+def warp_faces(
+    pictures: Pictures, matrices: npt.ArrayLike, size: tuple[int, int], *, normalise: Normalise,
+    dtype: Literal["bfloat16"], layout: Layout | None = ..., border: Border = ..., threads: int = ...,
+    simd: str | None = ...,
+) -> BF16: ...  # fmt: skip
 def warp_faces(
     pictures: Pictures,
     matrices: npt.ArrayLike,
     size: tuple[int, int],
     *,
     normalise: Normalise | None = None,
+    dtype: Literal["bfloat16"] | None = None,
+    layout: Layout | None = None,
     border: Border = "black",
     threads: int = 0,
     simd: str | None = None,
-) -> U8 | F32:
+) -> U8 | F32 | BF16:
     """Return faces as uint8 (N, h, w, 3) RGB or, with `normalise`, float32 (N, 3, h, w).
+
+    `dtype="bfloat16"` rounds the normalised values to nearest even and returns their bits as uint16; `layout`, "NHWC"
+    or "NCHW", replaces the order above.
 
     `pictures` is one uint8 RGB picture (H, W, 3) for all faces or one per face; `matrices` float64 (N, 2, 3) maps
     a face point to its picture point, both in coordinates where pixel (0, 0) has its centre at (0.5, 0.5); `size`
@@ -95,15 +108,19 @@ def warp_faces(
     non-finite matrices.
     """
     several, stack = _checked(pictures, matrices, size)
-    _check_border(border)
+    _check_options(border, layout, dtype, normalise)
+    table: F32 | BF16 | None = None if normalise is None else normalise.table
+    if normalise is not None and dtype == "bfloat16":
+        table = to_bf16(normalise.table)
     return _core.warp_faces(
         pictures=several,
         matrices=stack,
         width=size[0],
         height=size[1],
         replicate=border == "replicate",
-        table=None if normalise is None else normalise.table,
+        table=table,
         channels=(0, 1, 2) if normalise is None else normalise.channels,
+        planar=layout == "NCHW" if layout else normalise is not None,
         threads=threads or available_threads(),
         simd=simd,
     )
@@ -115,11 +132,13 @@ def warp_faces_numpy(
     size: tuple[int, int],
     *,
     normalise: Normalise | None = None,
+    dtype: Literal["bfloat16"] | None = None,
+    layout: Layout | None = None,
     border: Border = "black",
-) -> U8 | F32:
+) -> U8 | F32 | BF16:
     """Return what `warp_faces` returns, computed by plain numpy: the definition."""
     several, stack = _checked(pictures, matrices, size)
-    _check_border(border)
+    _check_options(border, layout, dtype, normalise)
     width, height = size
     faces = np.empty((len(stack), height, width, 3), np.uint8)
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
@@ -140,9 +159,17 @@ def warp_faces_numpy(
         upper = tap(x0, y0) * (1 - fx) + tap(x0 + 1, y0) * fx
         lower = tap(x0, y0 + 1) * (1 - fx) + tap(x0 + 1, y0 + 1) * fx
         face[:] = np.floor(upper * (1 - fy) + lower * fy + 0.5)
-    return faces if normalise is None else normalise(faces)
+    planes: npt.NDArray[Any] = faces.transpose(0, 3, 1, 2) if normalise is None else normalise(faces)
+    if dtype == "bfloat16":
+        planes = to_bf16(planes)
+    planar = layout == "NCHW" if layout else normalise is not None
+    return np.ascontiguousarray(planes if planar else planes.transpose(0, 2, 3, 1))
 
 
-def _check_border(border: str) -> None:
+def _check_options(border: str, layout: str | None, dtype: str | None, normalise: Normalise | None) -> None:
     if border not in ("black", "replicate"):
         raise InputError(f"border is black or replicate, not {border!r}")
+    if layout not in (None, "NHWC", "NCHW"):
+        raise InputError(f"layout is NHWC or NCHW, not {layout!r}")
+    if dtype not in (None, "bfloat16") or (dtype and normalise is None):
+        raise InputError(f"dtype is bfloat16, and only with normalise, not {dtype!r}")

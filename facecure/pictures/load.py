@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facecure.pictures.align import cut_face
-from facecure.pictures.decode_pillow import UnreadablePicture, decode
+from facecure.pictures.decode import UnreadablePicture, decode
 from facecure.pictures.detect import Detector
 from facecure.types import U8, Exclusion, FaceGeometry, Sample
 
