@@ -103,16 +103,27 @@ class _Impostors:
             self._probe, self._row = np.append(self._probe, probe), np.append(self._row, row)
             self._distance = np.append(self._distance, _distances(self._probes, self._rows, probe, row))
         self._undecided.clear()
-        order = np.lexsort((self._row, self._distance, self._probe))
-        probe, label = self._probe[order], self._labels[self._row[order]]
-        which, first = np.unique(probe, return_index=True)
+        # by probe; a block's probes fit sixteen bits, which numpy sorts in linear time
+        order = np.argsort(self._probe.astype(np.uint16), kind="stable")
+        self._probe, self._row, self._distance = self._probe[order], self._row[order], self._distance[order]
+        label = self._labels[self._row]
+        first = self._first(self._distance)
         winner = np.empty(len(self._probes), np.int64)
-        winner[which] = label[first]
-        others = np.flatnonzero(label != winner[probe])
-        second = others[np.unique(probe[others], return_index=True)[1]]
-        kept = order[np.concatenate([first, second])]
+        winner[self._probe[first]] = label[first]
+        second = self._first(np.where(label == winner[self._probe], np.inf, self._distance))
+        kept = np.concatenate([first, second])
         self._probe, self._row, self._distance = self._probe[kept], self._row[kept], self._distance[kept]
         return np.arange(len(first)), np.arange(len(first), len(kept))
+
+    def _first(self, distance: F64) -> I64:
+        """Return the places of each probe's least finite `distance`, the lower row winning a tie."""
+        begin = np.flatnonzero(np.diff(self._probe, prepend=-1))
+        sizes = np.diff(begin, append=len(distance))
+        if not len(begin):
+            return begin
+        least = np.repeat(np.minimum.reduceat(distance, begin), sizes)
+        row = np.where((distance == least) & np.isfinite(distance), self._row, len(self._rows))
+        return np.flatnonzero((row == np.repeat(np.minimum.reduceat(row, begin), sizes)) & (row < len(self._rows)))
 
     def _nearest(self, places: I64) -> Nearest:
         found = _nobody(len(self._probes))
