@@ -16,8 +16,8 @@ from facecure.types import F64, U8, digest_of
 
 THRESHOLD = 0.5
 RETRY_PADDING = 0.3  # of each side, for crops so tight that the network sees no head
-# Larger photos are reduced for detection only: YuNet knows faces up to some hundred pixels. Of 320, 480, 640, 960 and
-# 1280 this side gave close-ups of 3000 px (40 enlarged LFW pictures) the landmarks nearest to the small originals'.
+# Larger photos are reduced for detection only: YuNet knows faces up to some hundred pixels, and on close-ups beyond its
+# landmarks drift, while much smaller a group photo's faces would be lost (tests/pictures/test_detect.py).
 LONGEST_SIDE = 640
 
 _QUIET = threading.Lock()  # the log level is one for the whole process
