@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "devices.h"
+#include "dlpack.h"
 #include "near_rows.h"
 #include "quantize.h"
 #include "segment_nearest.h"
@@ -77,6 +78,41 @@ py::array warp(const std::vector<Array<std::uint8_t>>& pictures, const Array<dou
   if (const auto* values = std::get_if<Array<float>>(&table)) return fused(*values);
   return write(static_cast<const std::uint8_t(*)[256]>(nullptr));
 }
+
+// The tensor in a DLPack capsule: address, shape, strides in elements or None, type code, bits, device type and number.
+// Nothing is taken over: the capsule stays its owner, so it must outlive the use of the address.
+py::tuple dlpack_view(const py::capsule& capsule) {
+  require(capsule.name() != nullptr && std::string(capsule.name()) == "dltensor", "an unused DLPack capsule is needed");
+  const auto& tensor = *capsule.get_pointer<DLTensor>();  // the first member of DLManagedTensor
+  require(tensor.lanes == 1, "vector types have no face pixels");
+  const std::vector<std::int64_t> shape(tensor.shape, tensor.shape + tensor.ndim);
+  std::optional<std::vector<std::int64_t>> strides;
+  if (tensor.strides) strides.emplace(tensor.strides, tensor.strides + tensor.ndim);
+  return py::make_tuple(reinterpret_cast<std::uintptr_t>(tensor.data) + tensor.byte_offset, shape, strides,
+                        int(tensor.code), int(tensor.bits), tensor.device_type, tensor.device_id);
+}
+
+#ifdef FACECURE_HAS_CUDA
+void warp_on_device(std::uintptr_t pictures, std::uintptr_t matrices, std::uintptr_t out, int faces,
+                    int picture_height, int picture_width, int height, int width, bool one_picture, bool replicate,
+                    const std::variant<py::none, Array<float>, Array<std::uint16_t>>& table,
+                    const std::array<int, 3>& channels, bool planar, std::uintptr_t stream) {
+  const DeviceWarp job{reinterpret_cast<const std::uint8_t*>(pictures), reinterpret_cast<const double*>(matrices),
+                       faces, picture_height, picture_width, height, width, one_picture,
+                       replicate ? Border::replicate : Border::black, reinterpret_cast<void*>(stream)};
+  const auto write = [&]<class T>(const T(*rows)[256]) {
+    const Values<T> values{rows, {channels[0], channels[1], channels[2]}, planar ? Layout::nchw : Layout::nhwc};
+    warp_faces_cuda(job, values, reinterpret_cast<T*>(out));
+  };
+  const auto fused = [&]<class T>(const Array<T>& given) {
+    require(given.ndim() == 2 && given.shape(0) == 3 && given.shape(1) == 256, "table must be (3, 256)");
+    write(reinterpret_cast<const T(*)[256]>(given.data()));
+  };
+  if (const auto* bits = std::get_if<Array<std::uint16_t>>(&table)) return fused(*bits);
+  if (const auto* values = std::get_if<Array<float>>(&table)) return fused(*values);
+  write(static_cast<const std::uint8_t(*)[256]>(nullptr));
+}
+#endif
 
 py::tuple quantized(const Array<float>& vectors, int threads) {
   require(vectors.ndim() == 2 && threads > 0, "vectors must be (N, D), threads positive");
@@ -188,18 +224,12 @@ PYBIND11_MODULE(_core, module) {
   module.def("warp_faces", &warp, py::kw_only(), py::arg("pictures"), py::arg("matrices"), py::arg("height"),
              py::arg("width"), py::arg("replicate"), py::arg("table"), py::arg("channels"), py::arg("planar"),
              py::arg("threads"), py::arg("simd"));
+  module.def("dlpack_view", &dlpack_view, py::arg("capsule"));
 #ifdef FACECURE_HAS_CUDA
-  module.def(
-      "warp_faces_cuda",
-      [](std::uintptr_t pictures, std::uintptr_t matrices, std::uintptr_t out, int faces, int picture_height,
-         int picture_width, int height, int width, bool one_picture, bool replicate, std::uintptr_t stream) {
-        warp_faces_cuda({reinterpret_cast<const std::uint8_t*>(pictures), reinterpret_cast<const double*>(matrices),
-                         reinterpret_cast<std::uint8_t*>(out), faces, picture_height, picture_width, height, width,
-                         one_picture, replicate, reinterpret_cast<void*>(stream)});
-      },
-      py::kw_only(), py::arg("pictures"), py::arg("matrices"), py::arg("out"), py::arg("faces"),
-      py::arg("picture_height"), py::arg("picture_width"), py::arg("height"), py::arg("width"),
-      py::arg("one_picture"), py::arg("replicate"), py::arg("stream"));
+  module.def("warp_faces_cuda", &warp_on_device, py::kw_only(), py::arg("pictures"), py::arg("matrices"),
+             py::arg("out"), py::arg("faces"), py::arg("picture_height"), py::arg("picture_width"), py::arg("height"),
+             py::arg("width"), py::arg("one_picture"), py::arg("replicate"), py::arg("table"), py::arg("channels"),
+             py::arg("planar"), py::arg("stream"));
 #endif
   module.def("quantize", &quantized, py::kw_only(), py::arg("vectors"), py::arg("threads"));
   module.def("near_rows", &rows_near, py::kw_only(), py::arg("probes"), py::arg("probe_scale"), py::arg("error"),

@@ -1,7 +1,9 @@
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 #include "warp_faces_cuda.h"
 
@@ -12,13 +14,27 @@ void check(cudaError_t status, const char* what) {
   if (status != cudaSuccess) throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(status));
 }
 
+// By value, so that the launch carries it; at most 3 of the 4 KiB that every device takes as parameters.
+template <class T>
+struct Table {
+  T value[3][256];
+  int channels[3];
+  bool planar;
+};
+
 // One thread per face pixel. The operations and their order are those of pixel_at in warp_row.cpp, and this file is
 // compiled with -fmad=false, so that float64 rounds alike.
-__global__ void warp(const DeviceWarp job) {
-  const long long at = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-  if (at >= (long long)job.faces * job.height * job.width) return;
+template <class T>
+__global__ void warp(const DeviceWarp job, const Table<T> given, T* out) {
+  __shared__ T table[3][256];  // parameters are slow to read where neighbours want different entries
+  if constexpr (!std::is_same_v<T, std::uint8_t>) {
+    for (int i = threadIdx.x; i < 3 * 256; i += blockDim.x) table[i / 256][i % 256] = given.value[i / 256][i % 256];
+    __syncthreads();
+  }
+  const long long at = (long long)blockIdx.x * blockDim.x + threadIdx.x, area = (long long)job.height * job.width;
+  if (at >= job.faces * area) return;
   const int x = int(at % job.width), y = int(at / job.width % job.height);
-  const long long face = at / job.width / job.height;
+  const long long face = at / area;
   const double* m = job.matrices + face * 6;
   const unsigned char* picture =
       job.pictures + (job.one_picture ? 0 : face * job.picture_height * job.picture_width * 3);
@@ -30,29 +46,44 @@ __global__ void warp(const DeviceWarp job) {
   const double left = floor(px), top = floor(py);
   const double fx = px - left, fy = py - top;
   const auto tap = [&](int tx, int ty, int c) -> double {
-    if (!job.replicate && (tx < 0 || tx > last_x || ty < 0 || ty > last_y)) return 0.0;
+    if (job.border == Border::black && (tx < 0 || tx > last_x || ty < 0 || ty > last_y)) return 0.0;
     tx = min(max(tx, 0), last_x);
     ty = min(max(ty, 0), last_y);
     return picture[((long long)ty * job.picture_width + tx) * 3 + c];
   };
   const int x0 = int(left), y0 = int(top);
-  for (int c = 0; c < 3; ++c) {
+  for (int p = 0; p < 3; ++p) {
+    const int c = given.channels[p];
     const double upper = tap(x0, y0, c) * (1.0 - fx) + tap(x0 + 1, y0, c) * fx;
     const double lower = tap(x0, y0 + 1, c) * (1.0 - fx) + tap(x0 + 1, y0 + 1, c) * fx;
-    job.out[at * 3 + c] = (unsigned char)(upper * (1.0 - fy) + lower * fy + 0.5);
+    const auto level = (unsigned char)(upper * (1.0 - fy) + lower * fy + 0.5);
+    T* to = given.planar ? out + (face * 3 + p) * area + (long long)y * job.width + x : out + at * 3 + p;
+    if constexpr (std::is_same_v<T, std::uint8_t>)
+      *to = level;
+    else
+      *to = table[p][level];
   }
 }
 
 }  // namespace
 
-void warp_faces_cuda(const DeviceWarp& job) {
+template <class T>
+void warp_faces_cuda(const DeviceWarp& job, const Values<T>& values, T* out) {
   const long long pixels = (long long)job.faces * job.height * job.width;
   if (pixels == 0) return;
   constexpr int threads = 256;
   const long long blocks = (pixels + threads - 1) / threads;
   if (blocks > 0x7fffffff) throw std::runtime_error("too many face pixels for one launch");
-  warp<<<unsigned(blocks), threads, 0, static_cast<cudaStream_t>(job.stream)>>>(job);
+  Table<T> table{};
+  if (values.table) std::copy_n(&values.table[0][0], 3 * 256, &table.value[0][0]);
+  std::copy_n(values.channels, 3, table.channels);
+  table.planar = values.layout == Layout::nchw;
+  warp<T><<<unsigned(blocks), threads, 0, static_cast<cudaStream_t>(job.stream)>>>(job, table, out);
   check(cudaGetLastError(), "launch of warp_faces");
 }
+
+template void warp_faces_cuda(const DeviceWarp&, const Values<std::uint8_t>&, std::uint8_t*);
+template void warp_faces_cuda(const DeviceWarp&, const Values<std::uint16_t>&, std::uint16_t*);
+template void warp_faces_cuda(const DeviceWarp&, const Values<float>&, float*);
 
 }  // namespace facecure

@@ -31,8 +31,14 @@ def warp_faces_cuda(
     width: int,
     one_picture: bool,
     replicate: bool,
+    table: npt.NDArray[np.float32] | npt.NDArray[np.uint16] | None,
+    channels: Sequence[int],
+    planar: bool,
     stream: int,
 ) -> None: ...
+def dlpack_view(
+    capsule: object,
+) -> tuple[int, list[int], list[int] | None, int, int, int, int]: ...
 def quantize(
     *, vectors: npt.NDArray[np.float32], threads: int
 ) -> tuple[
