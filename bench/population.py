@@ -1,13 +1,15 @@
 """All protected identities of a FaceScrub-sized gallery: one pass against one rebuild per identity.
 
 530 identities × 51 pictures × 512 values (27,030 rows), one cloak, other people's probes on both sides. The rebuild by
-scikit-learn is timed on identities drawn at random in this run and scaled to all of them.
+scikit-learn is timed on identities drawn at random in this run and scaled to all of them. Then the same people among a
+million distractors: time, and the memory that the pass takes beside the vectors and its gallery's copy of them.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -20,6 +22,7 @@ from literal import literal, one_pass
 
 IDENTITIES, PICTURES, SIZE = 530, 51, 512
 TARGET = 2000
+DISTRACTORS = (250_000, 1_000_000)
 
 
 def run(quick: bool) -> dict[str, object]:
@@ -53,7 +56,39 @@ def run(quick: bool) -> dict[str, object]:
         "protection_rate": round(1 - sum(o.identified for o in outcomes) / probes, 4),
         "clean_error": round(1 - sum(o.clean_identified for o in outcomes) / probes, 4),
         "control_error": round(sum(o.control_errors for o in outcomes) / sum(o.control_probes for o in outcomes), 4),
+    } | ({} if quick else {"galleries": [large(vectors, split, count) for count in DISTRACTORS]})
+
+
+def large(vectors: F32, split: Split, count: int) -> dict[str, object]:
+    """Return time and memory of the pass with `count` distractors, random unit vectors, in the gallery."""
+    table = np.empty((len(vectors) + count, SIZE), np.float32)
+    table[: len(vectors)] = vectors
+    rng = np.random.default_rng(count)
+    for block in np.array_split(np.arange(len(vectors), len(table)), max(1, count // 10_000)):
+        drawn = rng.standard_normal((len(block), SIZE), dtype=np.float32)
+        table[block] = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    among = replace(split, distractors=np.arange(len(vectors), len(table)))
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before = resident("VmRSS")
+    started = time.perf_counter()
+    outcomes = population(table, among)["cloak"]
+    seconds = time.perf_counter() - started
+    gallery = (len(split.enrolled) + count) * SIZE * 4
+    expected = population(vectors, split)["cloak"]  # random directions in 512 dimensions are nobody's neighbour
+    print(f"{count} distractors: {seconds:.1f} s", file=sys.stderr)
+    return {
+        "distractors": count,
+        "seconds": round(seconds, 2),
+        "gallery_bytes": gallery,
+        "working_bytes": resident("VmHWM") - before - gallery,
+        "verdicts_as_without": [counts(o)[:2] for o in outcomes] == [counts(o)[:2] for o in expected],
     }
+
+
+def resident(key: str) -> int:
+    """Return bytes of this process: VmRSS now, VmHWM at its peak."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith(key)))
 
 
 def problem() -> tuple[F32, Split]:

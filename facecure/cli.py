@@ -90,6 +90,9 @@ def evaluate(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the splits and the bootstrap.")] = 0,
     threads: ThreadsOption = 0,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="Where identification runs: cpu, or torch's name, such as cuda:0.")
+    ] = "cpu",
 ) -> None:
     """Protection rates of cloaked pictures, for every cloak and extractor.
 
@@ -109,6 +112,7 @@ def evaluate(
             seed=seed,
             keep=out / "embeddings",
             threads=threads,
+            device=device,
             progress=progress,
         )
     write_report(report, out / "report.json")

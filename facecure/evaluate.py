@@ -19,6 +19,7 @@ from facecure.pictures.manifest import read_sets
 from facecure.protocols.population import population
 from facecure.protocols.split import Protocol, make_split
 from facecure.protocols.summary import summarise
+from facecure.search.scan_torch import torch_device
 from facecure.types import Cell, Exclusion, Outcome, Report, Sample
 
 DETECTOR_VARIABLE = "FACECURE_DETECTOR"
@@ -51,6 +52,7 @@ def evaluate(
     seed: int = 0,
     keep: str | os.PathLike[str] | None = None,
     threads: int = 0,
+    device: str = "cpu",
     progress: Progress = lambda stage, done, total: None,
 ) -> Report:
     """Return the protection rates of every cloak against every extractor, with counts, intervals and clean errors.
@@ -60,7 +62,8 @@ def evaluate(
     they differ from `clean`. People in `distractors` are enrolled and never searched. `extractors` are spec files or
     objects with `embed`; `detector` a YuNet ONNX file (default: FACECURE_DETECTOR), needed where an extractor aligns.
     `repeats` is the number of random splits, default 10 (facecure-2021 has one). `keep` is a folder for embeddings, so
-    that a repeated run computes none twice. `threads` 0 = all CPUs.
+    that a repeated run computes none twice. `threads` 0 = all CPUs. `device` is where identification runs, "cpu" or
+    torch's name of another one; it changes no verdict.
 
     Raises `InputError`, `MissingDependency` or `DigestMismatch` before any long work where that is possible.
     """
@@ -72,6 +75,8 @@ def evaluate(
         raise InputError(f"repeats must be 1 or more, not {repeats}")
     if not cloaked:
         raise InputError("name at least one cloak: its name and the folder with its pictures")
+    if device != "cpu":
+        torch_device(device)  # what is not there fails before any work
     started = time.perf_counter()
     ready = [
         e if not isinstance(e, (str, os.PathLike)) else OnnxExtractor(read_spec(Path(e)), threads=threads)
@@ -106,7 +111,7 @@ def evaluate(
         outcomes: dict[str, list[list[Outcome]]] = {name: [] for name in names}
         vectors = embeddings.vectors[usable]
         for repeat in range(splits):
-            found = population(vectors, make_split(samples, names, protocol, seed, repeat))
+            found = population(vectors, make_split(samples, names, protocol, seed, repeat), device=device)
             for name in names:
                 outcomes[name].append(found[name])
             progress("identification", number * splits + repeat + 1, len(ready) * splits)
@@ -128,6 +133,7 @@ def evaluate(
             "detector": None
             if finder is None
             else {"file": str(finder.file), "sha256": finder.sha256, "digest": finder.digest},
+            "identification_device": device,
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         },
     )

@@ -58,6 +58,16 @@ class Reach:
         won: npt.NDArray[np.bool_] = upper >= self.best[probe, place]
         return won
 
+    def merge(self, lower: F32, label: I64) -> None:
+        """Take the best rows of two labels among further ones: bounds `lower` float32 (N, 2), higher first, `label`."""
+        values = np.concatenate([self.best, lower], axis=1)
+        known = np.stack([self.label, np.full_like(self.label, -2), *label.T], axis=1)  # −2: any but the first's
+        first = np.argmax(values, axis=1)[:, None]
+        top = np.take_along_axis(known, first, axis=1)
+        self.best[:, :1] = np.take_along_axis(values, first, axis=1)
+        self.best[:, 1] = np.where(known == top, -np.inf, values).max(axis=1)
+        self.label[:] = top[:, 0]
+
 
 def quantize(vectors: F32, *, threads: int = 0) -> Quantized:
     """Return finite float32 (N, D) vectors quantised to nearest even, each by its largest |value| / 127."""
@@ -141,15 +151,8 @@ def near_scores(
         probe, row = np.nonzero(scores >= (reach.best[:, 1] - error)[:, None])
         return probe, row, scores[probe, row]
     scores = np.where(labels == own[:, None], np.float32(-np.inf), scores)
-    lower, found = _top_two(scores, labels)
-    lower -= error[:, None]
-    values = np.concatenate([reach.best, lower], axis=1)
-    known = np.stack([reach.label, np.full_like(reach.label, -2), *found.T], axis=1)  # −2: any label but the first's
-    first = np.argmax(values, axis=1)[:, None]
-    top = np.take_along_axis(known, first, axis=1)
-    reach.best[:, :1] = np.take_along_axis(values, first, axis=1)
-    reach.best[:, 1] = np.where(known == top, -np.inf, values).max(axis=1)
-    reach.label[:] = top[:, 0]
+    top, found = _top_two(scores, labels)
+    reach.merge(top - error[:, None], found)
     probe, row = np.nonzero(scores >= np.maximum(reach.best[:, 1] - error, -np.finfo(np.float32).max)[:, None])
     score = scores[probe, row]
     may = reach.may_win(probe, labels[row], score + error[probe])

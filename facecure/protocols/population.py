@@ -23,10 +23,13 @@ from facecure.search.masked import BLOCK_BYTES, closer, mates, rivals
 from facecure.types import F32, I64, Outcome
 
 
-def population(vectors: F32, split: Split, block_bytes: int = BLOCK_BYTES) -> dict[str, list[Outcome]]:
+def population(
+    vectors: F32, split: Split, block_bytes: int = BLOCK_BYTES, device: str = "cpu"
+) -> dict[str, list[Outcome]]:
     """Return per cloak one `Outcome` per protected identity, by 1-NN on Euclidean distance.
 
     `vectors` float32 (N, D) is the embedding table that the split's rows index; `block_bytes` bounds working memory.
+    The outcomes do not depend on `device`, where the rough scan runs: "cpu" or torch's name of another one.
     """
     gallery = np.concatenate([split.enrolled, split.distractors])
     gallery_labels = np.concatenate([split.enrolled_labels, np.full(len(split.distractors), DISTRACTOR)])
@@ -36,10 +39,10 @@ def population(vectors: F32, split: Split, block_bytes: int = BLOCK_BYTES) -> di
     )
     rows, position = np.unique(searched, return_index=True)
     gallery_vectors = vectors[gallery]
-    found = rivals(vectors[rows], searched_labels[position], gallery_vectors, gallery_labels, block_bytes)
+    found = rivals(vectors[rows], searched_labels[position], gallery_vectors, gallery_labels, block_bytes, device)
     twins = _Twins(gallery_vectors, gallery_labels)
     return {
-        cloak: _outcomes(vectors, split, group, rows, found, twins, block_bytes)
+        cloak: _outcomes(vectors, split, group, rows, found, twins, block_bytes, device)
         for cloak, group in split.protected.items()
     }
 
@@ -52,6 +55,7 @@ def _outcomes(
     found: Rivals,
     twins: _Twins,
     block_bytes: int,
+    device: str,
 ) -> list[Outcome]:
     probes = [person.probes for person in group]
     searched = np.concatenate([np.empty(0, np.int64), *probes])
@@ -61,7 +65,7 @@ def _outcomes(
     # own rows come last in the gallery, so at equal distance the impostor wins
     identified, again = first.distance < impostor, second.distance < impostor
     clean_identified = clean.distance < impostor
-    control_errors = _control_errors(vectors, split, group, rows, found, block_bytes)
+    control_errors = _control_errors(vectors, split, group, rows, found, block_bytes, device)
 
     outcomes, begin = [], 0
     for person, errors in zip(group, control_errors, strict=True):
@@ -87,7 +91,13 @@ def _outcomes(
 
 
 def _control_errors(
-    vectors: F32, split: Split, group: Sequence[Protected], rows: I64, found: Rivals, block_bytes: int
+    vectors: F32,
+    split: Split,
+    group: Sequence[Protected],
+    rows: I64,
+    found: Rivals,
+    block_bytes: int,
+    device: str,
 ) -> I64:
     """Return int64 (identities,): other people's probes that are misidentified while each of `group` is cloaked."""
     at = np.searchsorted(rows, split.controls)
@@ -104,7 +114,8 @@ def _control_errors(
     saved = ~right & right_without
     for column, label in enumerate(labels):
         errors[column] -= (saved & (nearest_impostor == label)).sum()
-    for block, hidden in closer(vectors[split.controls], mate.distance, vectors[cloaked], starts, block_bytes):
+    searched = vectors[split.controls]
+    for block, hidden in closer(searched, mate.distance, vectors[cloaked], starts, block_bytes, device):
         own = split.control_labels[block, None] == labels[enrolled]
         fallback = (nearest_impostor[block, None] == labels[enrolled]) & saved[block, None]
         errors[enrolled] += (hidden & ~own & (right[block, None] | fallback)).sum(axis=0)

@@ -12,18 +12,21 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from facecure.kernels import Reach, segment_nearest
+from facecure.search.bounds import Pairs
 from facecure.search.exact import DISTRACTOR, Nearest, Rivals
 from facecure.search.scan import BLOCK_BYTES as BLOCK_BYTES
-from facecure.search.scan import Pairs, blocks, in_range, scan
+from facecure.search.scan import blocks, in_range, scan
 from facecure.types import F32, F64, I64, Bool
 
 _PAIRS = 1 << 21  # candidates held at a time, apart from those of one block of the scan
 
 
-def rivals(probes: F32, labels: I64, rows: F32, row_labels: I64, block_bytes: int = BLOCK_BYTES) -> Rivals:
+def rivals(
+    probes: F32, labels: I64, rows: F32, row_labels: I64, block_bytes: int = BLOCK_BYTES, device: str = "cpu"
+) -> Rivals:
     """Return each probe's nearest mate and impostors in one gallery, as `exact.rivals`.
 
-    Mates are few: all are compared. Impostors are scanned.
+    Mates are few: all are compared. Impostors are scanned, on `device` (see `scan.scan`).
     """
     x, y, _ = in_range(probes, rows)
     nearest, second, label = _nobody(len(probes)), _nobody(len(probes)), np.full(len(probes), DISTRACTOR)
@@ -31,7 +34,7 @@ def rivals(probes: F32, labels: I64, rows: F32, row_labels: I64, block_bytes: in
         impostors = _Impostors(probes[block], rows, row_labels)
         count = len(probes[block])
         reach = Reach(np.full((count, 2), -np.inf, np.float32), np.full(count, DISTRACTOR))
-        for pairs in scan(x[block], y, reach, row_labels, labels[block], block_bytes):
+        for pairs in scan(x[block], y, reach, row_labels, labels[block], block_bytes, device):
             impostors.add(pairs, reach)
         first, label[block], other = impostors.winners(reach)
         nearest.distance[block], nearest.row[block] = first.distance, first.row
@@ -48,7 +51,7 @@ def mates(probes: F32, probe_groups: Sequence[I64], rows: F32, row_groups: Seque
 
 
 def closer(
-    probes: F32, radius: F64, rows: F32, starts: I64, block_bytes: int = BLOCK_BYTES
+    probes: F32, radius: F64, rows: F32, starts: I64, block_bytes: int = BLOCK_BYTES, device: str = "cpu"
 ) -> Iterator[tuple[slice, Bool]]:
     """Yield, for consecutive slices of probes, bool (n, S): does segment s hold a row strictly closer than `radius`?
 
@@ -63,7 +66,7 @@ def closer(
         goal = ((squares - np.ldexp(radius[block], 2 * exponent)) / 2).astype(np.float32)
         inside = np.zeros((len(goal), len(starts)), bool)
         reach = Reach(np.stack([goal, goal], axis=1), np.full(len(goal), DISTRACTOR))
-        for pairs in scan(x[block], y, reach, block_bytes=block_bytes):
+        for pairs in scan(x[block], y, reach, block_bytes=block_bytes, device=device):
             segment = segment_of[pairs.row]
             surely = pairs.lower > goal[pairs.probe]
             inside[pairs.probe[surely], segment[surely]] = True

@@ -10,8 +10,10 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from facecure.errors import InputError, MissingDependency
+from facecure.kernels import Reach
 from facecure.search import exact, faiss, masked
 from facecure.search import scan as scans
+from facecure.search.scan_torch import scan_torch, torch_device
 
 KINDS = ("random", "unit", "integers", "duplicates", "near-ties", "huge", "tiny", "wide range", "zero")
 
@@ -48,10 +50,17 @@ def cases(count: int) -> list:
     return found
 
 
-@pytest.fixture(params=["int8", "float32"])
+@pytest.fixture(params=["int8", "float32", "torch"])
 def scan(request, monkeypatch):
-    """Both scans that may be chosen by the processor."""
-    if request.param == "float32":
+    """Both scans that may be chosen by the processor, and that of other devices, run on the CPU."""
+    if request.param == "torch":
+        torch = pytest.importorskip("torch")
+
+        def on_torch(x, y, reach, labels=None, own=None, block_bytes=masked.BLOCK_BYTES, device=""):
+            return scan_torch(x, y, reach, labels, own, block_bytes, torch.device("cpu"))
+
+        monkeypatch.setattr(masked, "scan", on_torch)
+    elif request.param == "float32":
         monkeypatch.setattr(scans, "has_vnni", lambda: False)
     elif not scans.has_vnni():
         pytest.skip("this CPU does not multiply eight-bit integers (AVX512-VNNI)")
@@ -192,3 +201,52 @@ def test_non_contiguous_vectors_are_searched_as_they_are():
     found = masked.rivals(x, labels, y, np.sort(labels))
     expected = exact.rivals(x.copy(), labels, y.copy(), np.sort(labels))
     assert_same(found.impostor, expected.impostor)
+
+
+def test_a_reduced_float32_precision_of_the_process_does_not_reach_the_scan():
+    torch = pytest.importorskip("torch")
+    before = torch.get_float32_matmul_precision()
+    rng = np.random.default_rng(3)
+    x, y = vectors("unit", rng, 40, 300, 64)
+    labels, row_labels = rng.integers(0, 12, 40), rng.integers(0, 12, 300)
+    seen = []
+    multiply = torch.Tensor.__matmul__
+
+    def watched(a, b):
+        seen.append(torch.get_float32_matmul_precision())
+        return multiply(a, b)
+
+    try:
+        torch.set_float32_matmul_precision("medium")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.Tensor, "__matmul__", watched)
+            reach = Reach(np.full((40, 2), -np.inf, np.float32), np.full(40, exact.DISTRACTOR))
+            list(scan_torch(x, y, reach, row_labels, labels, 4096, torch.device("cpu")))
+        assert set(seen) == {"highest"}
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_a_device_that_is_not_there_is_an_error():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(InputError, match="'nowhere' cannot be used"):
+        torch_device("nowhere")
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="'cuda' cannot be used"):
+            torch_device("cuda")
+
+
+@pytest.mark.gpu
+def test_the_scan_on_a_gpu_equals_the_definition():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device is visible")
+    for seed, kind in enumerate(KINDS):
+        rng = np.random.default_rng(seed)
+        x, y = vectors(kind, rng, 33, 290, 64)
+        labels, row_labels = rng.integers(0, 12, 33), rng.integers(exact.DISTRACTOR, 12, 290)
+        expected = exact.rivals(x, labels, y, row_labels)
+        found = masked.rivals(x, labels, y, row_labels, device="cuda")
+        for name in ("mate", "impostor", "second"):
+            assert_same(getattr(found, name), getattr(expected, name))
