@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facecure.protocols.split import Protected, Split
+from facecure.search.bounds import Rows
 from facecure.search.exact import DISTRACTOR, Nearest, Rivals
 from facecure.search.masked import BLOCK_BYTES, closer, mates, rivals
 from facecure.types import F32, I64, Outcome
@@ -38,9 +39,10 @@ def population(
         [split.control_labels, *(np.full(len(p.probes), p.label) for g in split.protected.values() for p in g)]
     )
     rows, position = np.unique(searched, return_index=True)
-    gallery_vectors = vectors[gallery]
-    found = rivals(vectors[rows], searched_labels[position], gallery_vectors, gallery_labels, block_bytes, device)
-    twins = _Twins(gallery_vectors, gallery_labels)
+    found = rivals(
+        vectors[rows], searched_labels[position], Rows(vectors, gallery), gallery_labels, block_bytes, device
+    )
+    twins = _Twins(vectors, gallery, gallery_labels)
     return {
         cloak: _outcomes(vectors, split, group, rows, found, twins, block_bytes, device)
         for cloak, group in split.protected.items()
@@ -125,16 +127,21 @@ def _control_errors(
 class _Twins:
     """Gallery rows by content, to find those that equal a vector exactly."""
 
-    def __init__(self, vectors: F32, labels: I64) -> None:
-        self._vectors, self._labels = vectors, labels
-        self._sums = np.sort(_bit_sums(vectors))
+    def __init__(self, vectors: F32, gallery: I64, labels: I64) -> None:
+        sums = _bit_sums(vectors)[gallery]
+        order = np.argsort(sums, kind="stable")
+        self._vectors, self._rows, self._labels, self._sums = vectors, gallery[order], labels[order], sums[order]
 
     def foreign(self, vectors: F32, label: int) -> int:
         """Return how many of the `vectors` equal a gallery row of another label."""
         sums = _bit_sums(vectors)
-        places = np.searchsorted(self._sums, sums, side="left"), np.searchsorted(self._sums, sums, side="right")
-        suspects = np.flatnonzero(places[0] < places[1])
-        return sum(bool(((self._vectors == vectors[i]).all(axis=1) & (self._labels != label)).any()) for i in suspects)
+        first, last = (np.searchsorted(self._sums, sums, side=side) for side in ("left", "right"))
+        count = 0
+        for i in np.flatnonzero(first < last):
+            alike = slice(first[i], last[i])
+            equal = (self._vectors[self._rows[alike]] == vectors[i]).all(axis=1)
+            count += bool((equal & (self._labels[alike] != label)).any())
+        return count
 
 
 def _bit_sums(vectors: F32) -> npt.NDArray[np.uint32]:

@@ -12,6 +12,32 @@ _U32, _U64 = 2.0**-24, 2.0**-53  # unit roundoffs
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """A gallery within a table: row i is `vectors[index[i]]`, or `vectors[i]` without an index. Copied only in slices.
+
+    `vectors` float32 (N, D), `index` int64 (R,) or None.
+    """
+
+    vectors: F32
+    index: I64 | None = None
+
+    def __len__(self) -> int:
+        return len(self.vectors if self.index is None else self.index)
+
+    def __getitem__(self, part: slice) -> F32:
+        return self.vectors[part] if self.index is None else self.vectors[self.index[part]]
+
+    def at(self, rows: I64) -> I64:
+        """Return where in `vectors` the given rows lie."""
+        return rows if self.index is None else self.index[rows]
+
+    @property
+    def copied_bytes(self) -> int:
+        """Return how many bytes a slice takes per row."""
+        return 0 if self.index is None else 4 * self.vectors.shape[1]
+
+
+@dataclass(frozen=True, slots=True)
 class Pairs:
     """Candidates: `probe`, `row` int64 (P,) and bounds of their true scores, `lower` and `upper` float32 (P,)."""
 

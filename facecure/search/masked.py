@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from facecure.kernels import Reach, segment_nearest
-from facecure.search.bounds import Pairs
+from facecure.search.bounds import Pairs, Rows
 from facecure.search.exact import DISTRACTOR, Nearest, Rivals
 from facecure.search.scan import BLOCK_BYTES as BLOCK_BYTES
 from facecure.search.scan import blocks, in_range, scan
@@ -22,13 +22,20 @@ _PAIRS = 1 << 21  # candidates held at a time, apart from those of one block of 
 
 
 def rivals(
-    probes: F32, labels: I64, rows: F32, row_labels: I64, block_bytes: int = BLOCK_BYTES, device: str = "cpu"
+    probes: F32,
+    labels: I64,
+    rows: F32 | Rows,
+    row_labels: I64,
+    block_bytes: int = BLOCK_BYTES,
+    device: str = "cpu",
 ) -> Rivals:
     """Return each probe's nearest mate and impostors in one gallery, as `exact.rivals`.
 
     Mates are few: all are compared. Impostors are scanned, on `device` (see `scan.scan`).
     """
-    x, y, _ = in_range(probes, rows)
+    rows = rows if isinstance(rows, Rows) else Rows(rows)
+    x, table, _ = in_range(probes, rows.vectors)
+    y = Rows(table, rows.index)
     nearest, second, label = _nobody(len(probes)), _nobody(len(probes)), np.full(len(probes), DISTRACTOR)
     for block in blocks(len(probes)):
         impostors = _Impostors(probes[block], rows, row_labels)
@@ -66,7 +73,7 @@ def closer(
         goal = ((squares - np.ldexp(radius[block], 2 * exponent)) / 2).astype(np.float32)
         inside = np.zeros((len(goal), len(starts)), bool)
         reach = Reach(np.stack([goal, goal], axis=1), np.full(len(goal), DISTRACTOR))
-        for pairs in scan(x[block], y, reach, block_bytes=block_bytes, device=device):
+        for pairs in scan(x[block], Rows(y), reach, block_bytes=block_bytes, device=device):
             segment = segment_of[pairs.row]
             surely = pairs.lower > goal[pairs.probe]
             inside[pairs.probe[surely], segment[surely]] = True
@@ -80,7 +87,7 @@ def closer(
 class _Impostors:
     """Candidates for nearest and second nearest impostor of a block of probes: undecided ones, and winners so far."""
 
-    def __init__(self, probes: F32, rows: F32, row_labels: I64) -> None:
+    def __init__(self, probes: F32, rows: Rows, row_labels: I64) -> None:
         self._probes, self._rows, self._labels = probes, rows, row_labels
         self._undecided: list[Pairs] = []
         self._probe, self._row, self._distance = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
@@ -104,7 +111,9 @@ class _Impostors:
             may = reach.may_win(pairs.probe, self._labels[pairs.row], pairs.upper)
             probe, row = pairs.probe[may], pairs.row[may]
             self._probe, self._row = np.append(self._probe, probe), np.append(self._row, row)
-            self._distance = np.append(self._distance, _distances(self._probes, self._rows, probe, row))
+            self._distance = np.append(
+                self._distance, _distances(self._probes, self._rows.vectors, probe, self._rows.at(row))
+            )
         self._undecided.clear()
         # by probe; a block's probes fit sixteen bits, which numpy sorts in linear time
         order = np.argsort(self._probe.astype(np.uint16), kind="stable")
@@ -134,15 +143,18 @@ class _Impostors:
         return found
 
 
-def _nearest_mates(probes: F32, labels: I64, rows: F32, row_labels: I64) -> Nearest:
+def _nearest_mates(probes: F32, labels: I64, rows: Rows, row_labels: I64) -> Nearest:
     """Return each probe's nearest row of its own label."""
     members = np.argsort(row_labels, kind="stable")
     known, starts = np.unique(row_labels[members], return_index=True)
     segment = np.searchsorted(known, labels)
     probe = np.flatnonzero(np.append(known, DISTRACTOR)[segment] == labels)
-    distance, row = segment_nearest(probes, rows, members, np.append(starts, len(rows)), probe, segment[probe])
+    ends = np.append(starts, len(rows))
+    distance, at = segment_nearest(probes, rows.vectors, rows.at(members), ends, probe, segment[probe])
+    place = np.full(len(rows.vectors) + 1, -1)  # the last one is nobody's
+    place[rows.at(members)] = members
     found = _nobody(len(probes))
-    found.distance[probe], found.row[probe] = distance[:, 0], row[:, 0]
+    found.distance[probe], found.row[probe] = distance[:, 0], place[at[:, 0]]
     return found
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from facecure.kernels import Reach, has_vnni, near_rows, near_scores, quantize
-from facecure.search.bounds import Pairs, coarse_error, float32_error, rounded_up, squares, verdict_error
+from facecure.search.bounds import Pairs, Rows, coarse_error, float32_error, rounded_up, squares, verdict_error
 from facecure.search.scan_torch import scan_torch, torch_device
 from facecure.types import F32, I64
 
@@ -39,7 +39,7 @@ def blocks(count: int) -> Iterator[slice]:
 
 def scan(
     probes: F32,
-    rows: F32,
+    rows: Rows,
     reach: Reach,
     labels: I64 | None = None,
     own: I64 | None = None,
@@ -48,7 +48,7 @@ def scan(
 ) -> Iterator[Pairs]:
     """Yield, block of rows by block, all pairs that may win given the `reach` after that block (see `Reach.may_win`).
 
-    `probes` float32 (n, D) and `rows` float32 (R, D) are `in_range`, n ≥ 1. `labels` int64 (R,) and `own` int64 (n,):
+    `probes` float32 (n, D) and `rows`, R of D values, are `in_range`, n ≥ 1. `labels` int64 (R,) and `own` int64 (n,):
     see `kernels.near_rows`. `device` "cpu" is native code; any other is torch's name of a device.
     """
     if device != "cpu":
@@ -61,7 +61,7 @@ def scan(
     x = quantize(probes)
     packed, length, lost = x.packed(), np.sqrt(x.square), np.sqrt(x.lost)
     most = block_bytes // _PAIR_BYTES
-    first, step = 0, max(1, block_bytes // (size + 64))
+    first, step = 0, max(1, block_bytes // (rows.copied_bytes + size + 64))
     while first < len(rows):
         y = quantize(rows[first : first + step])
         longest, most_lost = float(np.sqrt(y.square.max())), float(np.sqrt(y.lost.max()))
@@ -76,7 +76,7 @@ def scan(
 
 
 def _scan_float32(
-    probes: F32, rows: F32, reach: Reach, labels: I64 | None, own: I64 | None, block_bytes: int
+    probes: F32, rows: Rows, reach: Reach, labels: I64 | None, own: I64 | None, block_bytes: int
 ) -> Iterator[Pairs]:
     """Yield what `scan` yields, by BLAS."""
     length = np.sqrt(squares(probes))

@@ -10,7 +10,7 @@ import numpy as np
 
 from facecure.errors import InputError, MissingDependency
 from facecure.kernels import Reach
-from facecure.search.bounds import Pairs, float32_error, rounded_up, squares, verdict_error
+from facecure.search.bounds import Pairs, Rows, float32_error, rounded_up, squares, verdict_error
 from facecure.types import F32, I64
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ def torch_device(name: str) -> torch.device:
 
 
 def scan_torch(
-    probes: F32, rows: F32, reach: Reach, labels: I64 | None, own: I64 | None, block_bytes: int, device: torch.device
+    probes: F32, rows: Rows, reach: Reach, labels: I64 | None, own: I64 | None, block_bytes: int, device: torch.device
 ) -> Iterator[Pairs]:
     """Yield what `scan.scan` yields, computed on a torch device."""
     import torch
 
     length = np.sqrt(squares(probes))
-    step = max(1, block_bytes // (_PAIR_BYTES * len(probes)))
+    step = max(1, block_bytes // (_PAIR_BYTES * len(probes) + rows.copied_bytes))
     x = torch.from_numpy(probes).to(device)
     mine = None if own is None else torch.from_numpy(own).to(device)[:, None]
     for first in range(0, len(rows), step):

@@ -13,6 +13,7 @@ from facecure.errors import InputError, MissingDependency
 from facecure.kernels import Reach
 from facecure.search import exact, faiss, masked
 from facecure.search import scan as scans
+from facecure.search.bounds import Rows
 from facecure.search.scan_torch import scan_torch, torch_device
 
 KINDS = ("random", "unit", "integers", "duplicates", "near-ties", "huge", "tiny", "wide range", "zero")
@@ -86,6 +87,11 @@ def test_rivals_equal_the_definition(kind, probes, rows, size, seed):
         for name in ("mate", "impostor", "second"):
             assert_same(getattr(found, name), getattr(expected, name))
         np.testing.assert_array_equal(found.impostor_label, expected.impostor_label)
+    index = rng.permutation(rows)[: max(1, rows // 2)]  # a gallery within a table
+    expected = exact.rivals(x, labels, y[index], row_labels[index])
+    found = masked.rivals(x, labels, Rows(y, index), row_labels[index], 4096)
+    for name in ("mate", "impostor", "second"):
+        assert_same(getattr(found, name), getattr(expected, name))
 
 
 @pytest.mark.parametrize("spread", [0, 1, 1e-7])
@@ -221,7 +227,7 @@ def test_a_reduced_float32_precision_of_the_process_does_not_reach_the_scan():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch.Tensor, "__matmul__", watched)
             reach = Reach(np.full((40, 2), -np.inf, np.float32), np.full(40, exact.DISTRACTOR))
-            list(scan_torch(x, y, reach, row_labels, labels, 4096, torch.device("cpu")))
+            list(scan_torch(x, Rows(y), reach, row_labels, labels, 4096, torch.device("cpu")))
         assert set(seen) == {"highest"}
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
