@@ -21,7 +21,7 @@ from facecure.embed import embed as embed_pictures
 from facecure.environment import EXTRAS, environment, version_of
 from facecure.errors import FacecureError, InputError
 from facecure.evaluate import evaluate as evaluate_pictures
-from facecure.extractors.runtimes.onnx import OnnxExtractor
+from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.spec import read_spec
 from facecure.pictures.detect import Detector
 from facecure.pictures.manifest import read_samples
@@ -138,7 +138,7 @@ def embed(
     threads: ThreadsOption = 0,
 ) -> None:
     """Embeddings of all pictures in a folder, one NPZ file per extractor."""
-    ready = [OnnxExtractor(read_spec(spec), threads=threads) for spec in extractor]
+    ready = [open_extractor(read_spec(spec), threads=threads) for spec in extractor]
     finder = Detector(detector) if detector else None
     samples, excluded, warnings = read_samples(pictures)
     _make_folder(out)

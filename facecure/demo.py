@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from facecure.embed import EmbeddingTable, Progress, embed
 from facecure.extractors.packaged import packaged_specs
-from facecure.extractors.runtimes.onnx import OnnxExtractor
+from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.spec import read_spec
 from facecure.pictures.manifest import read_samples
 from facecure.pictures.synthetic import make_person, render
@@ -54,7 +54,7 @@ def run_demo(out: Path, *, seed: int = 0, progress: Progress = lambda stage, don
     """
     pictures = out / "pictures"
     _write_people(pictures, seed, progress)
-    extractors = [OnnxExtractor(read_spec(spec)) for spec in packaged_specs()]
+    extractors = [open_extractor(read_spec(spec)) for spec in packaged_specs()]
     table = embed(read_samples(pictures)[0], extractors, store=out / "embeddings", progress=progress)
     splits = [make_split(table.samples, [], "corrected", seed, repeat) for repeat in range(SPLITS)]
     found = [_identified(table, number, splits) for number in range(len(extractors))]  # per extractor: (probes,)

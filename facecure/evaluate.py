@@ -12,7 +12,7 @@ from typing import Any
 from facecure.embed import EmbeddingTable, Extractor, Progress, check_extractors, embed
 from facecure.environment import environment
 from facecure.errors import InputError
-from facecure.extractors.runtimes.onnx import OnnxExtractor
+from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.spec import read_spec
 from facecure.pictures.detect import Detector
 from facecure.pictures.manifest import read_sets
@@ -79,7 +79,7 @@ def evaluate(
         torch_device(device)  # what is not there fails before any work
     started = time.perf_counter()
     ready = [
-        e if not isinstance(e, (str, os.PathLike)) else OnnxExtractor(read_spec(Path(e)), threads=threads)
+        e if not isinstance(e, (str, os.PathLike)) else open_extractor(read_spec(Path(e)), threads=threads)
         for e in extractors
     ]
     check_extractors(ready)

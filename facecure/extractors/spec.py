@@ -17,7 +17,7 @@ from facecure.types import FaceGeometry, digest_of
 
 _FACE_OPTIONS = ("interpolation", "border", "padding", "stretch")  # at the top level or under [face]
 _KEYS = {
-    "": {"name", "weights", "sha256", "input", "embedding", "face", "about", *_FACE_OPTIONS},
+    "": {"name", "weights", "sha256", "architecture", "input", "embedding", "face", "about", *_FACE_OPTIONS},
     "input": {"width", "height", "colour", "layout", "mean", "std"},
     "embedding": {"size", "normalise"},
     "face": {"mode", "canvas", "template", "region", *_FACE_OPTIONS},
@@ -30,6 +30,7 @@ class ExtractorSpec:
     """One extractor; everything that can change an embedding is in `digest`.
 
     `mean` and `std` are in the order of the input planes, on 0…255. `sha256` is None where the spec gives none.
+    `architecture` names the network of a torch weights file (see `extractors.networks`), None for ONNX.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ExtractorSpec:
     std: tuple[float, float, float]
     embedding_size: int
     normalise: bool
+    architecture: str | None = None
     training_set: str = "not stated"
     licence: str = "not stated"
     year: int | None = None
@@ -55,6 +57,8 @@ class ExtractorSpec:
         """Return everything between a decoded picture and an embedding, besides the weights, as JSON values."""
         keys = ("colour", "layout", "mean", "std", "embedding_size", "normalise")
         values = {"face": asdict(self.geometry), **{key: getattr(self, key) for key in keys}}
+        if self.architecture is not None:
+            values["architecture"] = self.architecture
         plain: dict[str, Any] = json.loads(json.dumps(values))
         return plain
 
@@ -173,6 +177,7 @@ def _parse(top: _Table, folder: Path) -> ExtractorSpec:
         std=(std[0], std[1], std[2]),
         embedding_size=embedding.whole("size"),
         normalise=embedding.flag("normalise", True),
+        architecture=top.text("architecture") if "architecture" in top else None,
         training_set=about.text("training_set", "not stated"),
         licence=about.text("licence", "not stated"),
         year=about.whole("year") if "year" in about else None,

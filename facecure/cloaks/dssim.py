@@ -1,0 +1,93 @@
+"""Structural dissimilarity, value and gradient (specification §2: `tf.image.ssim` with its defaults).
+
+D = (1 − SSIM) / 2, SSIM the mean over valid 11×11 windows (σ 1.5) and channels of
+
+    l · cs,   l = (2 μa μs + c1) / (μa² + μs² + c1),   cs = (2 σas + c2) / (σa² + σs² + c2).
+
+With the perturbation d = a − s that is (1 − A)(1 − B), A = μd² / (μa² + μs² + c1), B = σd² / (σa² + σs² + c2): no
+difference of nearly equal numbers, so float32 keeps its digits where cloaks are small, and what only the source decides
+is computed once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from facecure.cloaks.gaussian import valid, valid_transposed, weights
+from facecure.errors import InputError
+from facecure.types import F64
+
+WINDOW = weights(11, 1.5)
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+
+class Dssim:
+    """DSSIM from fixed sources, float32 (N, 3, H, W) RGB 0…255, H and W at least 11."""
+
+    def __init__(self, sources: Tensor) -> None:
+        if min(sources.shape[-2:]) < len(WINDOW):
+            raise InputError(f"DSSIM needs pictures of at least 11×11 pixels, not {tuple(sources.shape[-2:])}")
+        self._centred = sources.double() - 128  # variances do not depend on it, rounding does
+        mean = valid(self._centred, WINDOW)
+        variance = valid(self._centred.square(), WINDOW) - mean.square()
+        self._centred_mean, self._mean = mean.to(sources), (mean + 128).to(sources)
+        self._twice_variance = (2 * variance + _C2).to(sources)
+        self._centred = self._centred.to(sources)
+
+    def __call__(self, perturbations: Tensor) -> tuple[Tensor, Tensor]:
+        """Return D (N,) of the pictures source + perturbation and its gradient (N, 3, H, W).
+
+        `perturbations` float32 (N, 3, H, W) are differences in grey levels.
+        """
+        d, s = perturbations, self._centred
+        mean_d = valid(d, WINDOW)
+        covariance = valid(s * d, WINDOW) - self._centred_mean * mean_d
+        variance_d = valid(d * d, WINDOW) - mean_d.square()
+        mean_a = self._mean + mean_d
+        luminance = mean_a.square() + self._mean.square() + _C1
+        contrast = self._twice_variance + 2 * covariance + variance_d
+        a, b = mean_d.square() / luminance, variance_d / contrast
+        left_a, left_b = 1 - a, 1 - b
+        value = ((a + b - a * b) / 2).mean(dim=(1, 2, 3))
+        # dA = (2 μd − 2 A μa) / luminance · dμd;  dB = ((1 − B) dσd² − 2 B dσsd) / contrast
+        by_variance = left_a * left_b / contrast
+        by_covariance = -2 * left_a * b / contrast
+        by_mean = left_b * 2 * (mean_d - a * mean_a) / luminance
+        by_mean -= 2 * mean_d * by_variance + self._centred_mean * by_covariance
+        gradient = valid_transposed(by_mean, WINDOW)
+        gradient += 2 * d * valid_transposed(by_variance, WINDOW) + s * valid_transposed(by_covariance, WINDOW)
+        return value, gradient / (2 * a[0].numel())
+
+
+def dssim_numpy(pictures: F64, sources: F64) -> tuple[F64, F64]:
+    """Return D (N,) and its gradient with respect to `pictures`, both (N, 3, H, W) in float64, by the formulas above.
+
+    The definition: windows are laid out, nothing is rearranged.
+    """
+    window = np.outer(WINDOW, WINDOW)
+
+    def mean(values: F64) -> F64:
+        windows = np.lib.stride_tricks.sliding_window_view(values, window.shape, axis=(2, 3))
+        means: F64 = np.einsum("nchwij,ij->nchw", windows, window)
+        return means
+
+    a, s = pictures, sources
+    mean_a, mean_s = mean(a), mean(s)
+    square_a, square_s, product = mean(a * a), mean(s * s), mean(a * s)
+    below_l = mean_a**2 + mean_s**2 + _C1
+    below_c = square_a + square_s - mean_a**2 - mean_s**2 + _C2
+    luminance = (2 * mean_a * mean_s + _C1) / below_l
+    contrast = (2 * (product - mean_a * mean_s) + _C2) / below_c
+    count = luminance[0].size
+    # d(l·cs): through μa, E[a²] and E[as]
+    by_mean = contrast * (2 * mean_s - 2 * mean_a * luminance) / below_l
+    by_mean += luminance * (-2 * mean_s + 2 * mean_a * contrast) / below_c
+    by_square, by_product = -luminance * contrast / below_c, 2 * luminance / below_c
+    gradient = np.zeros_like(a)
+    rows, columns = luminance.shape[2:]
+    for i in range(len(WINDOW)):
+        for j in range(len(WINDOW)):
+            part = (slice(None), slice(None), slice(i, i + rows), slice(j, j + columns))
+            gradient[part] += window[i, j] * (by_mean + 2 * a[part] * by_square + s[part] * by_product)
+    return (1 - (luminance * contrast).mean(axis=(1, 2, 3))) / 2, -gradient / (2 * count)

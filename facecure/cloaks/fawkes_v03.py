@@ -1,0 +1,182 @@
+"""Fawkes v0.3 (specification §4): towards somebody else, within a visible budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facecure.cloaks.adadelta import EPSILON_TF1, Adadelta
+from facecure.cloaks.dssim import Dssim
+from facecure.cloaks.loop import Objective, Rules, Sources
+from facecure.cloaks.surrogate import Surrogate, lengths
+from facecure.cloaks.tanh import from_tanh, to_tanh
+from facecure.errors import InputError
+from facecure.types import Bool
+
+_START = 1e-6
+_GREY = 127.5  # what pads a short batch: 0 in tanh space
+_OVER = 1.1  # share of the threshold that `corrected` allows, as v1.0 does
+_DECAY = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """DSSIM threshold, iterations and Adadelta's rate at the start."""
+
+    threshold: float
+    iterations: int
+    rate: float
+
+
+MODES = {
+    "min": Mode(0.002, 20, 40),
+    "low": Mode(0.003, 50, 35),
+    "mid": Mode(0.005, 200, 20),
+    "high": Mode(0.008, 500, 10),
+    "ultra": Mode(0.01, 1000, 8),
+}
+
+
+@dataclass(slots=True)
+class V03State:
+    """A batch under way: `variable` is the modifier in tanh space, `best` the least feature loss of an accepted one.
+
+    `goals` are the embeddings aimed at, one tensor per surrogate; `rate` is Adadelta's at present.
+    """
+
+    iteration: int
+    variable: Tensor
+    source: Tensor
+    point: Tensor  # of the source in tanh space
+    grids: Sequence[Tensor | None]
+    goals: Sequence[Tensor]
+    dssim: Dssim
+    optimiser: Adadelta
+    rate: float
+    best: Tensor
+    pictures: Tensor
+    least: Tensor  # DSSIM of `pictures`
+
+
+def remaining(embeddings: Tensor, goals: Tensor) -> Tensor:
+    """Return ‖goal − e‖ / ‖goal‖ (N,): §4, Objective."""
+    return lengths(goals - embeddings) / lengths(goals)
+
+
+class FawkesV03:
+    """The targeted cloak. `penalty` weighs visible change beyond the threshold: 1e6 at tag v0.3, 1e9 after it (Q2).
+
+    `reference_batch` N pads the batch with grey pictures to N and takes the target direction from its means, as the
+    released code does (Q5); without it every picture has its own.
+    """
+
+    size: int | None = 224
+
+    def __init__(
+        self,
+        surrogates: Sequence[Surrogate],
+        mode: Mode,
+        rules: Rules = "corrected",
+        *,
+        penalty: float = 1e9,
+        reference_batch: int | None = None,
+    ) -> None:
+        self.name, self.surrogates, self.mode, self.rules = "fawkes-v0.3", surrogates, mode, rules
+        self.iterations, self.penalty, self.reference_batch = mode.iterations, penalty, reference_batch
+
+    def start(self, sources: Sources) -> V03State:
+        """Return the state before the first iteration."""
+        if sources.targets is None:
+            raise InputError("fawkes-v0.3 aims at other people's faces: name a folder of them with --targets DIR")
+        point = to_tanh(sources.pictures)
+        source = from_tanh(point)[0]
+        modifier = torch.full_like(source, _START)
+        return V03State(
+            iteration=0,
+            variable=modifier,
+            source=source,
+            point=point,
+            grids=sources.grids,
+            goals=self._goals(sources, source, from_tanh(to_tanh(sources.targets))[0]),
+            dssim=Dssim(source),
+            optimiser=Adadelta.of(modifier, EPSILON_TF1),
+            rate=self.mode.rate,
+            best=source.new_full((len(source),), torch.inf),
+            pictures=source.clone(),
+            least=source.new_full((len(source),), torch.inf),
+        )
+
+    def _goals(self, sources: Sources, source: Tensor, targets: Tensor) -> list[Tensor]:
+        """Return φ(s) + 2 (mean φ(t) − mean φ(s)) per surrogate; each picture's own means without a reference batch."""
+        goals = []
+        target_grids = sources.target_grids or [None] * len(self.surrogates)
+        for surrogate, grid, target_grid in zip(self.surrogates, sources.grids, target_grids, strict=True):
+            own, aim = surrogate.embed(source, grid), surrogate.embed(targets, target_grid)
+            if self.reference_batch is None:
+                goals.append(2 * aim - own)
+                continue
+            if len(own) > self.reference_batch:
+                raise InputError(f"{len(own)} pictures do not fit a reference batch of {self.reference_batch}")
+            padding = self.reference_batch - len(own)
+            grey = surrogate.embed(torch.full_like(source[:1], _GREY))
+            means = [torch.cat([part, grey.expand(padding, -1)]).mean(dim=0) for part in (aim, own)]
+            goals.append(own + 2 * (means[0] - means[1]))
+        return goals
+
+    def objective(self, state: V03State) -> Objective:
+        """Return penalty · max(D − threshold, 0)² + Σ remaining."""
+        pictures, slope = from_tanh(state.point + state.variable)
+        visible, by_dssim = state.dssim(pictures - state.source)
+        feature, by_feature = torch.zeros_like(visible), torch.zeros_like(pictures)
+        for surrogate, goal, grid in zip(self.surrogates, state.goals, state.grids, strict=True):
+            value, gradient = surrogate.loss_and_grad(pictures, goal, remaining, grid)
+            feature += value
+            by_feature += gradient
+        excess = (visible - self.mode.threshold).clamp(min=0)
+        loss = self.penalty * excess.square() + feature
+        gradient = (2 * self.penalty * excess)[:, None, None, None] * by_dssim + by_feature
+        return Objective(loss, feature, visible, gradient * slope, pictures)
+
+    def accept(self, state: V03State, found: Objective) -> Bool:
+        """Keep what is nearest to the goal, whatever its DSSIM (Q7); `corrected`: within 1.1 of the threshold.
+
+        The released code judges a picture after each update, which is before the next one: the start never counts.
+        """
+        if state.iteration == 0:
+            return torch.zeros_like(found.feature, dtype=torch.bool).cpu().numpy()
+        better = (found.feature > 0) & (found.feature < state.best)
+        if self.rules == "corrected":
+            budget = _OVER * self.mode.threshold
+            within = found.visible <= budget
+            # nothing within the budget yet: the least visible counts
+            better = torch.where(state.least <= budget, better & within, within | (found.visible < state.least))
+        state.best = torch.where(better, found.feature, state.best)
+        state.least = torch.where(better, found.visible, state.least)
+        state.pictures = torch.where(better[:, None, None, None], found.pictures, state.pictures)
+        return better.cpu().numpy()
+
+    def update(self, state: V03State, found: Objective) -> None:
+        """Take an Adadelta step, its rate lowered by a fifth at each third of the iterations."""
+        state.optimiser.step(state.variable, found.gradient, state.rate)
+        if state.iteration and state.iteration % max(1, self.iterations // 3) == 0:
+            state.rate *= _DECAY
+
+    def weight(self, state: V03State) -> None:
+        """Return None: nothing is adapted."""
+
+    def finish(self, state: V03State) -> Tensor:
+        """Return the best pictures, the one after the last update included."""
+        self.accept(state, self.objective(state))
+        return state.pictures.clamp(0, 255)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return threshold, iterations, rate, penalty, reference batch and rules."""
+        mode = self.mode
+        return {
+            "threshold": mode.threshold, "iterations": mode.iterations, "rate": mode.rate, "penalty": self.penalty,
+            "reference_batch": self.reference_batch, "rules": self.rules,
+        }  # fmt: skip

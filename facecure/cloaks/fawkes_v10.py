@@ -1,0 +1,179 @@
+"""Fawkes v1.0 (specification §5): away from oneself, within a visible budget, without a target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facecure.cloaks.adadelta import EPSILON_KERAS, Adadelta
+from facecure.cloaks.dssim import Dssim
+from facecure.cloaks.loop import Objective, Rules, Sources, noise, numpy
+from facecure.cloaks.surrogate import Surrogate, lengths, unit
+from facecure.cloaks.tanh import from_tanh, to_tanh
+from facecure.types import F32, Bool
+
+_BOUND = 15.0  # grey levels
+_START = 1e-4
+_KICK = 0.01
+_CEILING = 129.0  # of const_diff, and 1 / 129 its floor
+_ENOUGH, _TOO_MUCH = 0.9, 1.1  # shares of the threshold
+_WEAK, _LAST_BUDGET = 0.3, 0.015  # when the last picture is put out instead of the best
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """DSSIM threshold, iterations and Adadelta's rate."""
+
+    threshold: float
+    iterations: int
+    rate: float
+
+
+# the table of HEAD = PyPI 1.0.4 from 3 May 2021 on, then the states before it
+MODES = {
+    "low": Mode(0.004, 40, 25),
+    "mid": Mode(0.012, 75, 20),
+    "high": Mode(0.017, 150, 15),
+    "low-2021-03-07": Mode(0.005, 25, 25),
+    "mid-2021-03-07": Mode(0.01, 50, 20),
+    "high-2021-03-07": Mode(0.015, 100, 15),
+    "low-2021-04-21": Mode(0.0045, 25, 25),
+    "mid-2021-04-21": Mode(0.012, 50, 20),
+    "high-2021-04-21": Mode(0.017, 150, 15),
+    "low-2021-04-30": Mode(0.005, 30, 25),
+    "mid-2021-04-30": Mode(0.012, 75, 20),
+}
+
+
+@dataclass(slots=True)
+class V10State:
+    """A batch under way: `variable` is the modifier in tanh space, `weight` const_diff, `side` the controller's state.
+
+    `side` is 1 after too little visible change, −1 after too much, 0 between; `best` the best accepted feature distance
+    and `pictures` where it was reached, black before; `last` the newest objective.
+    """
+
+    iteration: int
+    variable: Tensor
+    source: Tensor
+    point: Tensor  # of the source in tanh space
+    grids: Sequence[Tensor | None]
+    references: Sequence[Tensor]
+    dssim: Dssim
+    optimiser: Adadelta
+    weight: Tensor
+    side: Tensor
+    best: Tensor
+    pictures: Tensor
+    last: Objective | None = None
+
+
+def shift(embeddings: Tensor, references: Tensor) -> Tensor:
+    """Return ‖e/‖e‖ − r‖² / ‖r‖ (N,): §5, step 2."""
+    found: Tensor = (unit(embeddings) - references).square().sum(1) / lengths(references)
+    return found
+
+
+class FawkesV10:
+    """The untargeted cloak. `penalty` is the weight of visible change beyond the threshold, 1e6 from the tool's CLI."""
+
+    size: int | None = 112
+
+    def __init__(
+        self, surrogates: Sequence[Surrogate], mode: Mode, rules: Rules = "corrected", *, penalty: float = 1e6
+    ) -> None:
+        self.name, self.surrogates, self.mode, self.rules = "fawkes-v1.0", surrogates, mode, rules
+        self.iterations, self.penalty = mode.iterations, penalty
+
+    def start(self, sources: Sources) -> V10State:
+        """Return the state before the first iteration: a little noise, by each picture's seed."""
+        point = to_tanh(sources.pictures)
+        # the released code goes through tanh space and back too, from its second iteration on: the same to rounding
+        source = from_tanh(point)[0]
+        ones = source.new_ones(len(source))
+        modifier = noise(sources.seeds, source, _START)
+        return V10State(
+            iteration=0,
+            variable=modifier,
+            source=source,
+            point=point,
+            grids=sources.grids,
+            references=[unit(s.embed(source, grid)) for s, grid in zip(self.surrogates, sources.grids, strict=True)],
+            dssim=Dssim(source),
+            optimiser=Adadelta.of(modifier, EPSILON_KERAS),
+            weight=ones.clone(),
+            side=ones.clone(),
+            best=torch.zeros_like(ones),
+            pictures=torch.zeros_like(source),
+        )
+
+    def objective(self, state: V10State) -> Objective:
+        """Return penalty · max(D − threshold, 0)² − weight · Σ shift."""
+        raw, slope = from_tanh(state.point + state.variable)
+        beyond = raw - state.source
+        perturbation = beyond.clamp(-_BOUND, _BOUND)
+        pictures = state.source + perturbation
+        visible, by_dssim = state.dssim(perturbation)
+        feature, by_feature = torch.zeros_like(visible), torch.zeros_like(pictures)
+        for surrogate, reference, grid in zip(self.surrogates, state.references, state.grids, strict=True):
+            value, gradient = surrogate.loss_and_grad(pictures, reference, shift, grid)
+            feature += value
+            by_feature += gradient
+        excess = (visible - self.mode.threshold).clamp(min=0)
+        loss = self.penalty * excess.square() - state.weight * feature
+        gradient = _each(2 * self.penalty * excess) * by_dssim - _each(state.weight) * by_feature
+        kept = beyond.abs() <= _BOUND
+        if self.rules == "corrected":  # Q9: what leads back inside may pass
+            kept |= beyond * gradient > 0
+        return Objective(loss, feature, visible, gradient * kept * slope, pictures)
+
+    def accept(self, state: V10State, found: Objective) -> Bool:
+        """Keep pictures within 1.1 of the threshold that move further than the best so far; adapt the weights."""
+        low = (found.visible <= _ENOUGH * self.mode.threshold) & (state.weight <= _CEILING)
+        high = ~low & (found.visible >= _TOO_MUCH * self.mode.threshold) & (state.weight >= 1 / _CEILING)
+        one = torch.ones_like(state.weight)
+        up = torch.where(state.side == -1, one, 2 * state.weight)
+        down = torch.where(state.side == 1, one, state.weight / 2)
+        state.weight = torch.where(low, up, torch.where(high, down, one))
+        state.side = low.to(one) - high.to(one)
+        better = (found.visible <= _TOO_MUCH * self.mode.threshold) & (found.feature > state.best)
+        state.best = torch.where(better, found.feature, state.best)
+        state.pictures = torch.where(_each(better), found.pictures, state.pictures)
+        state.last = found
+        return better.cpu().numpy()
+
+    def update(self, state: V10State, found: Objective) -> None:
+        """Take an Adadelta step; after the first one a kick in tanh space leaves the flat start."""
+        state.optimiser.step(state.variable, found.gradient, self.mode.rate)
+        if state.iteration == 0:
+            state.variable -= _KICK * found.gradient.sign()
+            if self.rules == "facecure-2021":  # Q10: the kick makes a new variable, whose accumulators start at zero
+                state.optimiser.reset()
+
+    def weight(self, state: V10State) -> F32:
+        """Return const_diff (N,)."""
+        return numpy(state.weight)
+
+    def finish(self, state: V10State) -> Tensor:
+        """Return the best pictures, or the last one where that is weak and the last within a fixed budget."""
+        assert state.last is not None
+        last = state.last
+        instead = (state.best < _WEAK) & (last.visible < _LAST_BUDGET) & (last.feature > state.best)
+        return torch.where(_each(instead), last.pictures, state.pictures).clamp(0, 255)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return threshold, iterations, rate, penalty and rules."""
+        mode = self.mode
+        return {
+            "threshold": mode.threshold, "iterations": mode.iterations, "rate": mode.rate, "penalty": self.penalty,
+            "rules": self.rules,
+        }  # fmt: skip
+
+
+def _each(values: Tensor) -> Tensor:
+    """Return (N,) values as (N, 1, 1, 1)."""
+    return values[:, None, None, None]

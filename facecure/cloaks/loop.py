@@ -1,0 +1,120 @@
+"""The one loop that all cloaks share: objective, acceptance, update; each with a record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from facecure.cloaks.surrogate import Surrogate
+from facecure.types import F32, Bool
+
+Rules = Literal["corrected", "facecure-2021"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a batch is cloaked from.
+
+    `pictures` float32 (N, 3, H, W) RGB 0…255 are the clean faces in the tool's own size; `grids`, one per surrogate,
+    where its input lies in them (`Surrogate.grid`), or None where it sees the whole face; `seeds` one per picture;
+    `targets`, where a cloak has any, other people's faces of the same shape, and `target_grids` theirs.
+    """
+
+    pictures: Tensor
+    grids: Sequence[Tensor | None]
+    seeds: Sequence[int]
+    targets: Tensor | None = None
+    target_grids: Sequence[Tensor | None] = ()
+
+
+@dataclass(slots=True)
+class Objective:
+    """Values of one iteration, before its update: per picture (N,), and the gradient of the summed loss.
+
+    `feature` is the cloak's own distance of embeddings, `dssim` its visible change (LowKey's is LPIPS).
+    """
+
+    loss: Tensor
+    feature: Tensor
+    visible: Tensor
+    gradient: Tensor
+    pictures: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Iteration number, from 1, and its values per picture, float32 (N,); `weight` is v1.0's const_diff."""
+
+    iteration: int
+    loss: F32
+    feature: F32
+    visible: F32
+    accepted: Bool
+    weight: F32 | None = None
+
+
+class State(Protocol):
+    """What a cloak carries from one iteration to the next: `iteration` done so far, `variable`, the rest its own."""
+
+    iteration: int
+    variable: Tensor
+
+
+S = TypeVar("S", bound=State)
+
+
+class Cloak(Protocol[S]):
+    """One cloak with its parameters. `run` drives it."""
+
+    name: str
+    size: int | None  # side of the square face it works on; None: the picture as it is
+    iterations: int
+    surrogates: Sequence[Surrogate]
+
+    def start(self, sources: Sources) -> S:
+        """Return the state before the first iteration."""
+
+    def objective(self, state: S) -> Objective:
+        """Return values and gradient at the state's variable, which stays."""
+
+    def accept(self, state: S, found: Objective) -> Bool:
+        """Take note of the values; return bool (N,): is this the best picture so far?"""
+
+    def update(self, state: S, found: Objective) -> None:
+        """Move the variable by the gradient."""
+
+    def weight(self, state: S) -> F32 | None:
+        """Return the per-picture weight that the next objective uses, where the cloak adapts one."""
+
+    def finish(self, state: S) -> Tensor:
+        """Return the cloaked pictures, float32 (N, 3, H, W) RGB 0…255."""
+
+    def parameters(self) -> dict[str, Any]:
+        """Return everything that decides the result besides pictures, seeds and surrogates, as JSON values."""
+
+
+def run(cloak: Cloak[S], state: S, iterations: int | None = None) -> Iterator[Record]:
+    """Yield a record per iteration, changing the state, until the cloak's last iteration or `iterations` more."""
+    last = cloak.iterations if iterations is None else state.iteration + iterations
+    while state.iteration < last:
+        weight = cloak.weight(state)
+        found = cloak.objective(state)
+        accepted = cloak.accept(state, found)
+        cloak.update(state, found)
+        state.iteration += 1
+        yield Record(state.iteration, numpy(found.loss), numpy(found.feature), numpy(found.visible), accepted, weight)
+
+
+def numpy(values: Tensor) -> F32:
+    """Return values as a float32 array of their own."""
+    return np.array(values.detach().cpu(), dtype=np.float32)
+
+
+def noise(seeds: Sequence[int], like: Tensor, width: float) -> Tensor:
+    """Return uniform values in ±width, shaped as `like` (N, …): each picture's drawn by its own seed."""
+    drawn = [np.random.default_rng(seed).uniform(-width, width, like.shape[1:]) for seed in seeds]
+    return like.new_tensor(np.array(drawn, np.float32).reshape(like.shape))

@@ -1,0 +1,146 @@
+"""LowKey (specification §6): away from oneself for several extractors, plain and smoothed, by fifty sign steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facecure.cloaks.gaussian import smooth, smooth_transposed
+from facecure.cloaks.loop import Objective, Rules, Sources, noise
+from facecure.cloaks.lpips import Lpips, squared
+from facecure.cloaks.surrogate import Surrogate, lengths, unit
+from facecure.errors import InputError
+from facecure.types import Bool
+
+_START, _STEP, _ITERATIONS = 0.005, 0.0025, 50
+_PENALTY = 0.05  # of LPIPS
+
+
+@dataclass(slots=True)
+class LowKeyState:
+    """A batch under way: `variable` are the pictures in 0…1, `references` clean embeddings, `clean` LPIPS' own."""
+
+    iteration: int
+    variable: Tensor
+    grids: Sequence[Tensor | None]
+    references: Sequence[Tensor]
+    clean: Sequence[Tensor]
+
+
+def spread(embeddings: Tensor, references: Tensor) -> Tensor:
+    """Return mean over dimensions of (e/‖e‖ − r)², over ‖r‖ (N,): §6, Objective."""
+    found: Tensor = (unit(embeddings) - references).square().mean(1) / lengths(references)
+    return found
+
+
+class LowKey:
+    """The sign-step cloak.
+
+    Of surrogates that share an architecture `distinct=False` uses the last one for each of them, as the released code
+    does, whose networks overwrite each other's weights (Q6): its ArcFace files never count. `warp` is the released
+    variant for whole photos: pictures of any size, seen through `Sources.grids`. `lpips` None leaves the perceptual
+    term out. `first_only` penalises the first picture of a batch alone, as a reproduction of the study does (Q15).
+    """
+
+    size: int | None
+    iterations = _ITERATIONS
+
+    def __init__(
+        self,
+        surrogates: Sequence[Surrogate],
+        rules: Rules = "corrected",
+        *,
+        lpips: Lpips | None,
+        distinct: bool = False,
+        warp: bool = False,
+        first_only: bool = False,
+    ) -> None:
+        self.name = "lowkey" + ("-4" if distinct else "") + ("-warp" if warp else "")
+        self.surrogates, self.rules, self.lpips = surrogates, rules, lpips
+        self.size, self.warp, self.distinct, self.first_only = None if warp else 112, warp, distinct, first_only
+        used = [s if distinct else [t for t in surrogates if t.architecture == s.architecture][-1] for s in surrogates]
+        # equal members are computed once and count as often as they occur
+        self._shares = [sum(t is s for t in used) / len(used) for s in surrogates]
+
+    def start(self, sources: Sources) -> LowKeyState:
+        """Return the state before the first iteration: noise by each picture's seed."""
+        if self.warp and any(grid is None for grid in sources.grids):
+            raise InputError(f"{self.name} goes through alignment: every surrogate's spec needs face mode 'align'")
+        pictures = sources.pictures / 255
+        views = zip(self.surrogates, sources.grids, strict=True)
+        return LowKeyState(
+            iteration=0,
+            variable=pictures + noise(sources.seeds, pictures, _START),
+            grids=sources.grids,
+            references=[unit(s.embed(pictures, grid, mirror=True, white=1)) for s, grid in views],
+            clean=[self.lpips.embed(pictures, grid, white=1) for grid in self._seen(sources.grids)]
+            if self.lpips
+            else [],
+        )
+
+    def _seen(self, grids: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Return how LPIPS sees a picture: whole and, with `warp`, also as the first surrogate does."""
+        return [None, grids[0]] if self.warp else [None]
+
+    def objective(self, state: LowKeyState) -> Objective:
+        """Return 0.05 · LPIPS − mean spread over surrogates, plain and smoothed."""
+        pictures = state.variable
+        smoothed = smooth(pictures)
+        feature = pictures.new_zeros(len(pictures))
+        by_plain, by_smoothed = torch.zeros_like(pictures), torch.zeros_like(pictures)
+        for surrogate, share, reference, grid in zip(
+            self.surrogates, self._shares, state.references, state.grids, strict=True
+        ):
+            if share == 0:
+                continue
+            for view, total in ((pictures, by_plain), (smoothed, by_smoothed)):
+                value, gradient = surrogate.loss_and_grad(view, reference, spread, grid, mirror=True, white=1)
+                feature += share / 2 * value
+                total.add_(gradient, alpha=share / 2)
+        gradient = -by_plain - smooth_transposed(by_smoothed)
+        visible, by_visible = self._visible(state, pictures)
+        gradient += _PENALTY * by_visible
+        return Objective(_PENALTY * visible - feature, feature, visible, gradient, 255 * pictures)
+
+    def _visible(self, state: LowKeyState, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        value, gradient = pictures.new_zeros(len(pictures)), torch.zeros_like(pictures)
+        if self.lpips is None:
+            return value, gradient
+        counted = slice(0, 1) if self.first_only else slice(None)
+        views = self._seen(state.grids)
+        for grid, clean in zip(views, state.clean, strict=True):
+            part = None if grid is None else grid[counted]
+            found, by = self.lpips.loss_and_grad(pictures[counted], clean[counted], squared, part, white=1)
+            value[counted] += found / len(views)
+            gradient[counted] += by / len(views)
+        return value, gradient
+
+    def accept(self, state: LowKeyState, found: Objective) -> Bool:
+        """Return True: the last picture is the one that counts."""
+        return torch.ones_like(found.feature, dtype=torch.bool).cpu().numpy()
+
+    def update(self, state: LowKeyState, found: Objective) -> None:
+        """Step every value by 0.0025 of the range."""
+        state.variable.sub_(found.gradient.sign(), alpha=_STEP)
+
+    def weight(self, state: LowKeyState) -> None:
+        """Return None: nothing is adapted."""
+
+    def finish(self, state: LowKeyState) -> Tensor:
+        """Return the last pictures."""
+        return 255 * state.variable.clamp(0, 1)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return members' shares, LPIPS and rules."""
+        return {
+            "iterations": self.iterations,
+            "step": _STEP,
+            "shares": {s.name: share for s, share in zip(self.surrogates, self._shares, strict=True)},
+            "lpips": None if self.lpips is None else self.lpips.what,
+            "first_only": self.first_only,
+            "rules": self.rules,
+        }

@@ -1,0 +1,139 @@
+"""The extractors that a cloak is made against: a torch network behind the way a picture reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from facecure.errors import InputError
+from facecure.types import F64
+
+Distance = Callable[[Tensor, Tensor], Tensor]  # embeddings (N, D), references (N, D) -> (N,)
+
+
+class Surrogate:
+    """A network whose embeddings, and whose gradients with respect to pictures, are asked for.
+
+    A picture, float32 RGB 0…`white` of any size, reaches the network through a differentiable adapter: by `grid` where
+    its face is aligned, else resized as a whole; then colour order and (x − mean) / std. Every pass has exactly `rows`
+    pictures, the last one padded: kernels round differently for other numbers, and a picture's cloak must not depend
+    on its neighbours.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        size: tuple[int, int] | None,
+        mean: Sequence[float],
+        std: Sequence[float],
+        colour: Literal["RGB", "BGR"] = "RGB",
+        border: Literal["black", "replicate"] = "black",
+        name: str = "surrogate",
+        digest: str = "",
+        architecture: str = "",
+        device: str = "cpu",
+        precision: Literal["fp32", "bf16"] = "fp32",
+        channels_last: bool = False,
+        rows: int = 4,
+    ) -> None:
+        """`size` is the network's input (width, height), None for any; `mean`, `std` are in plane order, on 0…255."""
+        if precision not in ("fp32", "bf16"):
+            raise InputError(f"precision is fp32 or bf16, not {precision!r}")
+        self.name, self.digest, self.architecture = name, digest, architecture or name
+        self.device, self.precision, self.rows = torch.device(device), precision, rows
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(self.device).eval().requires_grad_(False)
+        if channels_last:
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        self._size, self._planes = size, [0, 1, 2] if colour == "RGB" else [2, 1, 0]
+        # in shares of white, so that a cloak may work on 0…255 or on 0…1 without a rounding between
+        self._mean, self._std = (torch.tensor(v, dtype=torch.float64).reshape(3, 1, 1) / 255 for v in (mean, std))
+        self._padding = "zeros" if border == "black" else "border"
+
+    def grid(self, matrices: F64, picture_size: tuple[int, int]) -> Tensor:
+        """Return where each input pixel lies in its picture, float32 (N, h, w, 2) as `grid_sample` counts.
+
+        `matrices` float64 (N, 2, 3) map a face point to its picture point, pixel centres at +0.5, as
+        `kernels.warp_faces` takes them; `picture_size` is (width, height).
+        """
+        assert self._size is not None
+        width, height = self._size
+        x, y = torch.meshgrid(
+            torch.arange(width, dtype=torch.float64) + 0.5, torch.arange(height, dtype=torch.float64) + 0.5,
+            indexing="xy",
+        )  # fmt: skip
+        points = torch.stack([x, y, torch.ones_like(x)], dim=-1)
+        places = torch.einsum("nij,hwj->nhwi", torch.from_numpy(matrices), points)
+        scale = 2 / torch.tensor(picture_size, dtype=torch.float64)
+        return (places * scale - 1).float().to(self.device)
+
+    def embed(
+        self, pictures: Tensor, grid: Tensor | None = None, *, mirror: bool = False, white: float = 255
+    ) -> Tensor:
+        """Return raw embeddings (N, D) of pictures (N, 3, H, W), summed with those of their mirror images if asked."""
+        found = []
+        with torch.no_grad():
+            for part, count in self._parts(len(pictures)):
+                view = None if grid is None else grid[part]
+                found.append(self._forward(pictures[part], view, mirror, white)[:count])
+        return torch.cat(found)
+
+    def loss_and_grad(
+        self,
+        pictures: Tensor,
+        references: Tensor,
+        distance: Distance,
+        grid: Tensor | None = None,
+        *,
+        mirror: bool = False,
+        white: float = 255,
+    ) -> tuple[Tensor, Tensor]:
+        """Return distance(embedding, reference) (N,) of each picture and its gradient (N, 3, H, W)."""
+        losses, gradients = [], []
+        for part, count in self._parts(len(pictures)):
+            x = pictures[part].detach().requires_grad_()
+            embeddings = self._forward(x, None if grid is None else grid[part], mirror, white)
+            loss = distance(embeddings, references[part])
+            losses.append(loss.detach()[:count])
+            gradients.append(torch.autograd.grad(loss.sum(), x)[0][:count])
+        return torch.cat(losses), torch.cat(gradients)
+
+    def _parts(self, count: int) -> list[tuple[Tensor, int]]:
+        """Return indices of `rows` pictures each, the last picture repeated to fill, and how many of them count."""
+        return [
+            (torch.arange(i, i + self.rows, device=self.device).clamp_(max=count - 1), min(self.rows, count - i))
+            for i in range(0, count, self.rows)
+        ]
+
+    def _forward(self, pictures: Tensor, grid: Tensor | None, mirror: bool, white: float) -> Tensor:
+        if grid is not None:
+            faces = functional.grid_sample(pictures, grid, "bilinear", self._padding, align_corners=False)
+        elif self._size is None or pictures.shape[:1:-1] == self._size:
+            faces = pictures
+        else:
+            faces = functional.interpolate(pictures, self._size[::-1], mode="bilinear", antialias=True)
+        mean, std = ((white * values).to(faces) for values in (self._mean, self._std))
+        planes = (faces[:, self._planes] - mean) / std
+        if mirror:
+            planes = torch.cat([planes, planes.flip(3)])
+        planes = planes.contiguous(memory_format=self._format)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            embeddings: Tensor = self.network(planes)
+        embeddings = embeddings.float()
+        return embeddings[: len(pictures)] + embeddings[len(pictures) :] if mirror else embeddings
+
+
+def lengths(embeddings: Tensor) -> Tensor:
+    """Return the Euclidean length (N,) of each embedding (N, D)."""
+    found: Tensor = torch.linalg.vector_norm(embeddings, dim=1)
+    return found
+
+
+def unit(embeddings: Tensor) -> Tensor:
+    """Return embeddings (N, D) divided by their Euclidean length."""
+    return embeddings / lengths(embeddings)[:, None]

@@ -1,0 +1,85 @@
+"""torch: networks whose gradients a cloak needs, and their embeddings."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facecure.errors import InputError, MissingDependency
+from facecure.extractors.networks import build_network
+from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
+from facecure.extractors.spec import ExtractorSpec
+from facecure.types import F32
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def load_network(spec: ExtractorSpec) -> tuple[nn.Module, str]:
+    """Return the spec's network in evaluation mode with all its weights, and their SHA-256.
+
+    The file is a state dict, or a checkpoint with exactly one inside. Raises `InputError` where a parameter is missing,
+    left over or of another shape: a network is loaded whole or not at all.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingDependency("torch", "cpu") from error
+    if spec.architecture is None:
+        raise InputError(
+            f"extractor {spec.name}: gradients need torch weights; name a torch file as weights and its network with "
+            "architecture"
+        )
+    data = spec.verified_weights()
+    network = build_network(spec.architecture)
+    try:
+        network.load_state_dict(_state(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)))
+    except (RuntimeError, ValueError, pickle.UnpicklingError, EOFError) as error:
+        raise InputError(f"extractor {spec.name}: {spec.weights} is no {spec.architecture}: {error}") from error
+    return network.eval().requires_grad_(False), hashlib.sha256(data).hexdigest()
+
+
+def _state(loaded: Any) -> dict[str, Any]:
+    """Return the state dict in what a file holds; raises `ValueError` where that is not one."""
+    import torch
+
+    def is_state(value: Any) -> bool:
+        return isinstance(value, dict) and bool(value) and all(isinstance(v, torch.Tensor) for v in value.values())
+
+    if is_state(loaded):
+        return dict(loaded)
+    inside = [value for value in loaded.values() if is_state(value)] if isinstance(loaded, dict) else []
+    if len(inside) != 1:
+        raise ValueError(f"it holds {len(inside)} state dicts, not one")
+    return dict(inside[0])
+
+
+class TorchExtractor(FixedBatchExtractor):
+    """An extractor executed by torch on the CPU."""
+
+    def __init__(self, spec: ExtractorSpec, *, threads: int = 0, batch: int = 8) -> None:
+        self._network, _ = load_network(spec)
+        super().__init__(spec, spec.verified_weights(), threads)
+        if spec.layout != "NCHW":
+            raise InputError(f"extractor {spec.name}: torch networks take NCHW, not {spec.layout}")
+        self.batch = batch
+
+    def _runtime(self) -> dict[str, Any]:
+        import torch
+
+        return {"runtime": f"torch {torch.__version__}", "precision": "fp32", "device": "cpu"}
+
+    def _forward(self, planes: F32) -> F32:
+        import torch
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            with torch.inference_mode():
+                return np.asarray(self._network(torch.from_numpy(planes)).numpy())
+        finally:
+            torch.set_num_threads(before)
