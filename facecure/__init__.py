@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from facecure.cloak import cloak as cloak
     from facecure.embed import embed as embed
     from facecure.errors import FacecureError as FacecureError
     from facecure.evaluate import evaluate as evaluate
@@ -30,6 +31,7 @@ _HOMES = {
     "FacecureError": "facecure.errors",
     "OnnxExtractor": "facecure.extractors.runtimes.onnx",
     "Report": "facecure.types",
+    "cloak": "facecure.cloak",
     "embed": "facecure.embed",
     "evaluate": "facecure.evaluate",
     "markdown": "facecure.report.markdown",
@@ -43,7 +45,7 @@ __all__ = sorted(_HOMES)
 
 
 class _Package(ModuleType):
-    """Keeps `facecure.evaluate` and `facecure.embed` the functions, also after their modules were imported."""
+    """Keeps `facecure.evaluate` and the like the functions, also after their modules were imported."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _HOMES and isinstance(value, ModuleType)):

@@ -83,7 +83,7 @@ def embed(
     batch = max(e.batch for e in extractors)
     started = time.perf_counter()
 
-    def known(sha256: str) -> bool:
+    def known(_: Sample, sha256: str) -> bool:
         return all(sha256 in column.known for column in columns)
 
     loaded = load_faces(samples, geometries, detector if aligned else None, threads or available_threads(), known)
@@ -93,7 +93,7 @@ def embed(
                 excluded.append(item.excluded)
             else:
                 usable.append((item.sample, item.sha256))
-                if item.faces is not None and not known(item.sha256):
+                if item.faces is not None and not known(item.sample, item.sha256):
                     waiting.setdefault(item.sha256, (item.sample, item.faces))
             if len(waiting) == batch or done == len(samples):
                 for column in columns:

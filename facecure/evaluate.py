@@ -14,12 +14,12 @@ from facecure.environment import environment
 from facecure.errors import InputError
 from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.spec import read_spec
+from facecure.kernels.device import torch_device
 from facecure.pictures.detect import Detector
 from facecure.pictures.manifest import read_sets
 from facecure.protocols.population import population
 from facecure.protocols.split import Protocol, make_split
 from facecure.protocols.summary import summarise
-from facecure.search.scan_torch import torch_device
 from facecure.types import Cell, Exclusion, Outcome, Report, Sample
 
 DETECTOR_VARIABLE = "FACECURE_DETECTOR"

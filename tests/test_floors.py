@@ -20,9 +20,12 @@ FLOORS = [
     {"kernels"},
     {"pictures", "extractors", "search", "cloaks"},
     {"protocols", "countermeasures", "store"},
-    {"environment"},
+    {"environment", "ledger"},
     {"embed"},
-    {"evaluate", "demo", "scale"},
+    {"cloak_faces"},
+    {"cloak_run"},
+    {"evaluate", "cloak", "scale"},
+    {"demo"},
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -74,6 +74,7 @@ class Cloak(Protocol[S]):
     size: int | None  # side of the square face it works on; None: the picture as it is
     iterations: int
     surrogates: Sequence[Surrogate]
+    rules: Rules
 
     def start(self, sources: Sources) -> S:
         """Return the state before the first iteration."""

@@ -11,15 +11,13 @@ import pickle
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from facecure.cloaks.surrogate import Surrogate
 from facecure.errors import InputError
-
-Trunk = Literal["alex", "squeeze", "vgg"]
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 # first digits of SHA-256, as torchvision puts them into its file names, and the heads' own
@@ -84,7 +82,7 @@ _TRUNKS: dict[str, Callable[[], tuple[nn.Sequential, tuple[int, ...]]]] = {
 class LpipsNetwork(nn.Module):
     """The embedding φ of pictures −1…1 (N, 3, H, W): (N, Σ channels · pixels)."""
 
-    def __init__(self, trunk: Trunk) -> None:
+    def __init__(self, trunk: str) -> None:
         super().__init__()
         self.features, self._taps = _TRUNKS[trunk]()
         self.heads: list[Tensor] = []  # √w per layer, (C,)
@@ -126,7 +124,7 @@ def squared(embeddings: Tensor, references: Tensor) -> Tensor:
     return (embeddings - references).square().sum(1)
 
 
-def load_lpips(trunk: Trunk, backbone: Path, heads: Path, *, device: str = "cpu") -> Lpips:
+def load_lpips(trunk: str, backbone: Path, heads: Path, *, device: str = "cpu") -> Lpips:
     """Return LPIPS from torchvision's file of an ImageNet network and LPIPS' file of linear heads.
 
     Other weights than the published ones are accepted and named uncalibrated in `what`: their values cannot be

@@ -1,16 +1,31 @@
-"""Where a device array lies, by DLPack or, failing that, `__cuda_array_interface__`; nothing is copied."""
+"""Devices by torch's names, and where an array on one lies; nothing is copied."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facecure import _core
-from facecure.errors import InputError
+from facecure.errors import InputError, MissingDependency
+
+if TYPE_CHECKING:
+    import torch
 
 _CUDA = 2  # kDLCUDA
 _DLPACK_KINDS = {(1, 8): "uint8", (2, 32): "float32", (2, 64): "float64", (4, 16): "bfloat16"}  # (code, bits)
 _INTERFACE_KINDS = {"|u1": "uint8", "<f4": "float32", "<f8": "float64"}
+
+
+def torch_device(name: str) -> torch.device:
+    """Return the torch device of that name; raises `MissingDependency` or `InputError` where it cannot be used."""
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingDependency("torch", "cpu") from error
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # builds without CUDA raise the latter
+        raise InputError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +38,11 @@ class DeviceView:
 
 
 def view(array: Any, stream: int, device_type: int = _CUDA) -> DeviceView:
-    """Return where an array lies, its work so far ordered before `stream`; it must outlive what uses the address.
+    """Return where an array lies, by DLPack or, failing that, `__cuda_array_interface__`.
 
-    Raises `InputError` for arrays elsewhere than on a device of DLPack's `device_type`, strided or of another dtype
-    than uint8, float32, float64 and bfloat16.
+    Its work so far is ordered before `stream`; it must outlive what uses the address. Raises `InputError` for arrays
+    elsewhere than on a device of DLPack's `device_type`, strided, or of another dtype than uint8, float32, float64 and
+    bfloat16.
     """
     if hasattr(array, "__dlpack__"):
         # 1 names CUDA's default stream, which as an address is 0

@@ -13,33 +13,37 @@ import numpy as np
 from facecure.pictures.align import cut_face
 from facecure.pictures.decode import UnreadablePicture, decode
 from facecure.pictures.detect import Detector
-from facecure.types import U8, Exclusion, FaceGeometry, Sample
+from facecure.types import F64, U8, Exclusion, FaceGeometry, Sample
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What became of one sample: its content hash and one face per geometry, or the reason for having none.
 
-    `faces` is None where the caller knew the content already.
+    `faces` is None where the caller knew the content already. `landmarks` float64 (5, 2) are the detector's, in pixel
+    indices of the decoded picture, whose `size` is (width, height).
     """
 
     sample: Sample
     sha256: str
     faces: tuple[U8, ...] | None = None
     excluded: Exclusion | None = None
+    landmarks: F64 | None = None
+    size: tuple[int, int] = (0, 0)
 
 
 def load_faces(
     samples: Iterable[Sample],
-    geometries: Sequence[FaceGeometry],
+    geometries: Sequence[FaceGeometry | None],
     detector: Detector | None,
     threads: int,
-    known: Callable[[str], bool] = lambda sha256: False,
+    known: Callable[[Sample, str], bool] = lambda sample, sha256: False,
 ) -> Iterator[Loaded]:
     """Yield one `Loaded` per sample, in order, decoded on `threads` threads with a bounded number in flight.
 
-    Contents for which `known(sha256)` holds are hashed but neither decoded nor cut. A picture that cannot be used
-    is yielded with its exclusion: `unreadable: …` or `no face: …`.
+    The geometry None stands for the picture as it is. Samples for which `known(sample, sha256)` holds are hashed but
+    neither decoded nor cut. A picture that cannot be used is yielded with its exclusion: `unreadable: …` or
+    `no face: …`.
     """
 
     def load(sample: Sample) -> Loaded:
@@ -48,7 +52,7 @@ def load_faces(
         except OSError as error:
             return Loaded(sample, "", excluded=Exclusion(sample.path, f"unreadable: {error.strerror or error}"))
         sha256 = hashlib.sha256(data).hexdigest()
-        if known(sha256):
+        if known(sample, sha256):
             return Loaded(sample, sha256)
         try:
             picture = decode(data)
@@ -58,9 +62,10 @@ def load_faces(
         if detector is not None and landmarks is None:
             return Loaded(sample, sha256, excluded=Exclusion(sample.path, "no face: the detector found none"))
         try:
-            return Loaded(sample, sha256, tuple(cut_face(picture, geometry, landmarks) for geometry in geometries))
+            faces = tuple(picture if g is None else cut_face(picture, g, landmarks) for g in geometries)
         except np.linalg.LinAlgError:
             return Loaded(sample, sha256, excluded=Exclusion(sample.path, "no face: its landmarks fall into one point"))
+        return Loaded(sample, sha256, faces, None, landmarks, (picture.shape[1], picture.shape[0]))
 
     pending: deque[Future[Loaded]] = deque()
     with ThreadPoolExecutor(threads) as pool:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from facecure.kernels import Reach, has_vnni, near_rows, near_scores, quantize
+from facecure.kernels.device import torch_device
 from facecure.search.bounds import Pairs, Rows, coarse_error, float32_error, rounded_up, squares, verdict_error
-from facecure.search.scan_torch import scan_torch, torch_device
+from facecure.search.scan_torch import scan_torch
 from facecure.types import F32, I64
 
 BLOCK_BYTES = 1 << 28

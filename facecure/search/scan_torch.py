@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facecure.errors import InputError, MissingDependency
 from facecure.kernels import Reach
 from facecure.search.bounds import Pairs, Rows, float32_error, rounded_up, squares, verdict_error
 from facecure.types import F32, I64
@@ -17,18 +16,6 @@ if TYPE_CHECKING:
     import torch
 
 _PAIR_BYTES = 16  # on the device: scores, their masked copy, comparisons
-
-
-def torch_device(name: str) -> torch.device:
-    """Return the torch device of that name; raises `MissingDependency` or `InputError` where it cannot be used."""
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingDependency("torch", "gpu") from error
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # builds without CUDA raise the latter
-        raise InputError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
 
 
 def scan_torch(

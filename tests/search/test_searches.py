@@ -11,10 +11,11 @@ from sklearn.neighbors import NearestNeighbors
 
 from facecure.errors import InputError, MissingDependency
 from facecure.kernels import Reach
+from facecure.kernels.device import torch_device
 from facecure.search import exact, faiss, masked
 from facecure.search import scan as scans
 from facecure.search.bounds import Rows
-from facecure.search.scan_torch import scan_torch, torch_device
+from facecure.search.scan_torch import scan_torch
 
 KINDS = ("random", "unit", "integers", "duplicates", "near-ties", "huge", "tiny", "wide range", "zero")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +60,19 @@ def _state(loaded: Any) -> dict[str, Any]:
     return dict(inside[0])
 
 
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Run torch on `count` threads inside; outside the process keeps its own setting."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class TorchExtractor(FixedBatchExtractor):
     """An extractor executed by torch on the CPU."""
 
@@ -76,10 +91,5 @@ class TorchExtractor(FixedBatchExtractor):
     def _forward(self, planes: F32) -> F32:
         import torch
 
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            with torch.inference_mode():
-                return np.asarray(self._network(torch.from_numpy(planes)).numpy())
-        finally:
-            torch.set_num_threads(before)
+        with torch_threads(self.threads), torch.inference_mode():
+            return np.asarray(self._network(torch.from_numpy(planes)).numpy())

@@ -1,0 +1,168 @@
+"""Pictures in, cloaked pictures out: the one entry to Fawkes and LowKey."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from facecure.cloak_faces import Tool
+from facecure.cloak_run import COLUMNS, CloakRun
+from facecure.embed import Progress
+from facecure.environment import environment
+from facecure.errors import InputError
+from facecure.extractors.runtimes.torch import load_network, torch_threads
+from facecure.extractors.spec import ExtractorSpec, read_spec
+from facecure.kernels import available_threads
+from facecure.kernels.device import torch_device
+from facecure.ledger import Ledger
+from facecure.pictures.detect import Detector
+from facecure.pictures.manifest import read_sets
+from facecure.types import Exclusion
+
+if TYPE_CHECKING:
+    from facecure.cloaks.catalogue import Choice
+    from facecure.cloaks.lpips import Lpips
+    from facecure.cloaks.surrogate import Surrogate
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cloaked:
+    """A finished run: its folder, how many pictures were cloaked now and before, and what was left out.
+
+    `rows` are those of `manifest.csv`, as text.
+    """
+
+    folder: Path
+    written: int
+    before: int
+    excluded: tuple[Exclusion, ...]
+    rows: tuple[dict[str, str], ...]
+
+
+def cloak(
+    pictures: str | os.PathLike[str],
+    name: str,
+    *,
+    surrogates: Sequence[str | os.PathLike[str] | ExtractorSpec],
+    out: str | os.PathLike[str],
+    targets: str | os.PathLike[str] | None = None,
+    detector: str | os.PathLike[str] | None = None,
+    lpips: str | None = None,
+    protocol: Literal["corrected", "facecure-2021"] = "corrected",
+    penalty: float | None = None,
+    reference_batch: int | None = None,
+    seed: int = 0,
+    batch: int = 16,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    threads: int = 0,
+    trace: str | os.PathLike[str] | None = None,
+    progress: Progress = lambda stage, done, total: None,
+) -> Cloaked:
+    """Return what was cloaked of a folder or manifest of pictures; writes cloaked faces and a manifest under `out`.
+
+    `name` is one of `cloaks.catalogue.NAMES` or a mix of them. `surrogates` are specs with torch weights. `targets`, a
+    folder of other people, is needed for fawkes-v0.3; `lpips`, "alex=BACKBONE,HEADS" (or squeeze, vgg) or "none", for
+    LowKey. Under `corrected` surrogates that align see the face aligned, which needs a `detector`; under
+    `facecure-2021` they see the whole face, and the released code's quirks are kept. `reference_batch` adds those by
+    which pictures of a batch influence each other; otherwise `batch` changes speed only. `trace` is a file for one JSON
+    line per picture and iteration.
+
+    Under `out` go `cloaked/<identity>/` with the tools' own names, `clean/<identity>/` with the same faces uncloaked,
+    `manifest.csv` with what was measured on the written pictures, and `cloak.json`. Called again, it continues. Raises
+    `InputError`, `MissingDependency` or `DigestMismatch` before any long work where that is possible.
+    """
+    where = torch_device(device)
+    from facecure.cloaks.catalogue import Options, make, parse
+
+    if protocol not in ("corrected", "facecure-2021"):
+        raise InputError(f"protocol is corrected or facecure-2021, not {protocol!r}")
+    if batch < 1 or (reference_batch is not None and reference_batch < 1):
+        raise InputError("batch and reference batch must be 1 or more")
+    choices = parse(name)
+    aims = any(choice.name == "fawkes-v0.3" for choice in choices)
+    if aims and targets is None:
+        raise InputError("fawkes-v0.3 aims at other people: name a folder <identity>/<picture> of them with --targets")
+    specs = [spec if isinstance(spec, ExtractorSpec) else read_spec(Path(spec)) for spec in surrogates]
+    for known, count in Counter(spec.name for spec in specs).items():
+        if count > 1:
+            raise InputError(f"{count} surrogates are called {known!r}; give each spec a name of its own")
+    models = [_surrogate(spec, str(where), precision) for spec in specs]
+    options = Options(protocol, penalty, reference_batch, _lpips(lpips, choices, str(where)))
+    tools = [Tool(choice, make(choice, models, options), specs, protocol) for choice in choices]
+    finder = Detector(Path(detector)) if detector else None
+    if finder is None and any(tool.needs_landmarks for tool in tools):
+        raise InputError(
+            "these surrogates align faces: name a YuNet ONNX file with --detector FILE or FACECURE_DETECTOR, or ask "
+            "for --protocol facecure-2021, under which they see whole faces"
+        )
+    sets = read_sets(Path(pictures), {}, {}, [])
+    parameters = {
+        "cloak": [{"name": str(t.choice), "share": t.choice.share, **t.cloak.parameters()} for t in tools],
+        "protocol": protocol,
+        "seed": seed,
+        "surrogates": [
+            {
+                "name": model.name, "digest": model.digest, "architecture": model.architecture, "precision": precision,
+                "sees": "the face aligned" if all(tool.aligned(i) for tool in tools) else "the whole face",
+            }
+            for i, model in enumerate(models)
+        ],
+        "detector": finder.digest if finder and any(tool.needs_landmarks for tool in tools) else None,
+        "targets": str(targets) if aims else None,
+        "device": str(where),
+    }  # fmt: skip
+    ledger = Ledger(Path(out), parameters, [*COLUMNS, *(f"shift_{model.name}" for model in models)])
+    threads = threads or available_threads()
+    run = CloakRun(
+        ledger, tools, finder, seed=seed, threads=threads, trace=Path(trace) if trace else None, progress=progress
+    )
+    with torch_threads(threads):
+        if aims and targets is not None:
+            run.choose_targets(sets.samples, Path(targets))
+        run.go(sets.samples, reference_batch or batch, by_identity=reference_batch is not None)
+    excluded = (*sets.excluded, *run.excluded)
+    ledger.finish([{"path": str(e.path), "reason": e.reason} for e in excluded], environment())
+    return Cloaked(Path(out), run.written, run.before, excluded, tuple(ledger.rows.values()))
+
+
+def _surrogate(spec: ExtractorSpec, device: str, precision: Precision) -> Surrogate:
+    from facecure.cloaks.surrogate import Surrogate
+
+    network, sha256 = load_network(spec)
+    geometry = spec.geometry
+    return Surrogate(
+        network,
+        size=(geometry.width, geometry.height),
+        mean=spec.mean,
+        std=spec.std,
+        colour=spec.colour,
+        border=geometry.border,
+        name=spec.name,
+        digest=spec.digest(sha256),
+        architecture=spec.architecture or "",
+        device=device,
+        precision=precision,
+    )
+
+
+def _lpips(text: str | None, choices: Sequence[Choice], device: str) -> Lpips | None:
+    """Return the perceptual distance that LowKey asks for; None for "none" or where no LowKey is made."""
+    if not any(choice.name.startswith("lowkey") for choice in choices) or text == "none":
+        return None
+    trunk, equals, files = (text or "").partition("=")
+    backbone, comma, heads = files.partition(",")
+    if not (equals and comma and backbone and heads):
+        raise InputError(
+            "LowKey weighs visibility by LPIPS: name its weights with --lpips alex=BACKBONE,HEADS (squeeze and vgg "
+            f"work too), or leave the term out with --lpips none; got {text!r}"
+        )
+    from facecure.cloaks.lpips import load_lpips
+
+    return load_lpips(trunk, Path(backbone), Path(heads), device=device)

@@ -1,0 +1,264 @@
+"""The work of `facecure cloak`: batches filled across people, each picture written whole, read back and measured."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from facecure.cloak_faces import Tool, ToolFace
+from facecure.embed import Progress
+from facecure.errors import InputError
+from facecure.ledger import Ledger
+from facecure.pictures.decode import decode
+from facecure.pictures.detect import Detector
+from facecure.pictures.load import Loaded, load_faces
+from facecure.pictures.manifest import read_samples
+from facecure.types import F32, U8, Exclusion, Sample, digest_of
+
+if TYPE_CHECKING:
+    from facecure.cloaks.loop import Record
+
+FRAME = 5  # outermost pixels, which DSSIM hardly sees (Q8)
+# column of the manifest: what people read
+MEASURES = {
+    "dssim": "DSSIM",
+    "max_delta": "largest change, grey levels",
+    "mean_delta": "mean change, grey levels",
+    "frame_share": "share of it in the 5-pixel frame",
+}
+COLUMNS = ("identity", "path", "key", "cloak", "target", "source", "source_sha256", "sha256", "clean", *MEASURES)
+_SMALLEST = 32  # side of a photo that can hold a face
+
+
+class CloakRun:
+    """One run over samples; counts what it did in `written`, `before` and `excluded`."""
+
+    def __init__(
+        self, ledger: Ledger, tools: Sequence[Tool], detector: Detector | None, *, seed: int, threads: int,
+        trace: Path | None, progress: Progress,
+    ) -> None:  # fmt: skip
+        self.written, self.before = 0, 0
+        self.excluded: list[Exclusion] = []
+        self._ledger, self._tools, self._seed, self._threads = ledger, tools, seed, threads
+        self._detector = detector if any(tool.needs_landmarks for tool in tools) else None
+        self._trace, self._progress = trace, progress
+        self._targets: dict[str, tuple[Sequence[ToolFace], dict[str, int]]] = {}  # identity -> faces, key -> which
+        if trace is not None:
+            trace.write_text("")
+
+    def go(self, samples: Sequence[Sample], batch: int, *, by_identity: bool) -> None:
+        """Cloak what is not done yet, `batch` pictures at a time; `by_identity` never mixes people in a batch."""
+        waiting: dict[Tool, list[ToolFace]] = defaultdict(list)
+
+        def settle(tool: Tool) -> None:
+            if waiting[tool]:
+                self._cloak(tool, waiting.pop(tool))
+                self._progress("cloaked", self.written + self.before, len(samples))
+
+        self._progress("cloaked", 0, len(samples))
+        for loaded in self._load(samples):
+            tool = self._tool(loaded.sample)
+            if loaded.faces is None:
+                self.before += 1
+                continue
+            face = self._face(tool, loaded)
+            if face is None:
+                continue
+            if by_identity and waiting[tool] and waiting[tool][0].sample.identity != face.sample.identity:
+                settle(tool)
+            waiting[tool].append(face)
+            # photos of their own size go alone
+            if len(waiting[tool]) == (batch if tool.geometry else 1):
+                settle(tool)
+        for tool in list(waiting):
+            settle(tool)
+        self._progress("cloaked", len(samples), len(samples))
+
+    def choose_targets(self, samples: Sequence[Sample], source: Path) -> None:
+        """Choose whom each person's pictures aim at, for tools that aim (§4, Target selection)."""
+        from facecure.cloaks.targets import PICTURES, assign_targets, choose_target
+
+        (tool,) = (tool for tool in self._tools if tool.choice.name == "fawkes-v0.3")
+        others, excluded, _ = read_samples(source)
+        self.excluded += excluded
+        mean = {name: np.mean(found, axis=0) for name, found in self._embeddings(tool, others, "targets").items()}
+        keys: dict[str, list[str]] = defaultdict(list)
+        for sample in samples:
+            keys[sample.identity].append(sample.key)
+        for identity, own in self._embeddings(tool, samples, "people").items():
+            names = [name for name in mean if name != identity]
+            table = np.array([mean[name] for name in names], np.float32)
+            seed = _seed(self._seed, "target", identity)
+            chosen = names[choose_target(np.array(own), table, seed)]
+            theirs = [s for s in others if s.identity == chosen]
+            faces = [f for loaded in self._read(theirs) if (f := self._face(tool, loaded)) is not None][:PICTURES]
+            which = assign_targets(len(keys[identity]), len(faces), seed)
+            self._targets[identity] = faces, dict(zip(keys[identity], which, strict=True))
+
+    def _embeddings(self, tool: Tool, samples: Sequence[Sample], stage: str) -> dict[str, list[F32]]:
+        """Return, per identity, one vector per usable picture: all surrogates' embeddings, joined."""
+        found: dict[str, list[F32]] = defaultdict(list)
+        faces: list[ToolFace] = []
+        for done, loaded in enumerate(self._read(samples), start=1):
+            face = self._face(tool, loaded, note=stage == "targets")
+            faces += [] if face is None else [face]
+            if faces and (len(faces) == 16 or done == len(samples)):
+                pixels, grids = tool.pixels(faces), tool.grids(faces)
+                parts = [s.embed(pixels, grid).cpu() for s, grid in zip(tool.cloak.surrogates, grids, strict=True)]
+                for one, vector in zip(faces, np.concatenate(parts, axis=1), strict=True):
+                    found[one.sample.identity].append(vector)
+                faces.clear()
+            self._progress(f"{stage}: embeddings", done, len(samples))
+        return found
+
+    def _load(self, samples: Sequence[Sample]) -> Iterator[Loaded]:
+        def done(sample: Sample, sha256: str) -> bool:
+            return self._ledger.is_done(sample.identity, sample.key, sha256)
+
+        geometries = [tool.geometry for tool in self._tools]
+        return load_faces(samples, geometries, self._detector, self._threads, done)
+
+    def _read(self, samples: Sequence[Sample]) -> Iterator[Loaded]:
+        return load_faces(samples, [tool.geometry for tool in self._tools], self._detector, self._threads)
+
+    def _face(self, tool: Tool, loaded: Loaded, *, note: bool = True) -> ToolFace | None:
+        """Return a face, or None and, unless it was noted before, take down why there is none."""
+        reason = loaded.excluded
+        if reason is None:
+            assert loaded.faces is not None
+            cut = loaded.faces[self._tools.index(tool)]
+            try:
+                if min(cut.shape[:2]) >= _SMALLEST:
+                    return tool.face(loaded, cut)
+                reason = Exclusion(loaded.sample.path, f"too small: {cut.shape[1]}×{cut.shape[0]} pixels")
+            except np.linalg.LinAlgError:
+                reason = Exclusion(loaded.sample.path, "no face: its landmarks fall into one point")
+        if note:
+            self.excluded.append(reason)
+        return None
+
+    def _tool(self, sample: Sample) -> Tool:
+        """Return which of a mix cloaks a sample, drawn by seed and name alone."""
+        at = _seed(self._seed, "mix", sample.identity, sample.key) / 2**64
+        for tool in self._tools[:-1]:
+            at -= tool.choice.share
+            if at < 0:
+                return tool
+        return self._tools[-1]
+
+    def _cloak(self, tool: Tool, faces: Sequence[ToolFace]) -> None:
+        from facecure.cloaks.loop import Sources, run
+
+        aims = [self._aim(tool, face.sample) for face in faces]
+        targets = [aim for aim in aims if aim is not None]
+        grids = tool.grids(faces)
+        sources = Sources(
+            tool.pixels(faces),
+            grids,
+            [_seed(self._seed, "start", face.sha256) for face in faces],
+            tool.pixels(targets) if targets else None,
+            tool.grids(targets) if targets else (),
+        )
+        state = tool.cloak.start(sources)
+        for record in run(tool.cloak, state):
+            self._progress("iterations of this batch", record.iteration, tool.cloak.iterations)
+            if self._trace is not None:
+                self._note(self._trace, tool, faces, record)
+        pictures = _quantised(tool.cloak.finish(state).cpu().numpy(), truncate=tool.cloak.rules == "facecure-2021")
+        for i, (face, cloaked, aim) in enumerate(zip(faces, pictures, aims, strict=True)):
+            own = [None if grid is None else grid[i : i + 1] for grid in grids]
+            self._put(tool, face, cloaked, aim, own)
+
+    def _aim(self, tool: Tool, sample: Sample) -> ToolFace | None:
+        if tool.choice.name != "fawkes-v0.3":
+            return None
+        faces, which = self._targets[sample.identity]
+        return faces[which[sample.key]]
+
+    def _put(self, tool: Tool, face: ToolFace, cloaked: U8, aim: ToolFace | None, grids: Sequence[Any]) -> None:
+        """Write one picture and its clean counterpart, read it back, measure it and enter it in the manifest."""
+        sample = face.sample
+        path = Path("cloaked", sample.identity, f"{sample.key}{tool.choice.suffix}.png")
+        clean = Path("clean", sample.identity, f"{sample.key}_small.png")
+        data = _png(cloaked)
+        self._ledger.write(self._ledger.folder / clean, _png(face.pixels))
+        self._ledger.write(self._ledger.folder / path, data)
+        written = decode((self._ledger.folder / path).read_bytes())
+        self._ledger.add(
+            {
+                "identity": sample.identity,
+                "path": path,
+                "key": sample.key,
+                "cloak": tool.choice,
+                "target": aim.sample.identity if aim else "",
+                "source": sample.path,
+                "source_sha256": face.sha256,
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "clean": clean,
+                **_measured(tool, face.pixels, written, grids),
+            }
+        )
+        self.written += 1
+
+    def _note(self, trace: Path, tool: Tool, faces: Sequence[ToolFace], record: Record) -> None:
+        with trace.open("a", encoding="utf-8") as file:
+            for i, face in enumerate(faces):
+                weight = None if record.weight is None else float(record.weight[i])
+                line = {
+                    "identity": face.sample.identity, "key": face.sample.key, "cloak": str(tool.choice),
+                    "iteration": record.iteration, "loss": float(record.loss[i]), "feature": float(record.feature[i]),
+                    "visible": float(record.visible[i]), "weight": weight, "accepted": bool(record.accepted[i]),
+                }  # fmt: skip
+                file.write(json.dumps(line) + "\n")
+
+
+def _quantised(pictures: F32, *, truncate: bool) -> U8:
+    """Return float pictures (N, 3, H, W) 0…255 as uint8 (N, H, W, 3): cut off as the tools do (Q30), or rounded."""
+    levels = np.floor(pictures) if truncate else np.rint(pictures)
+    return np.ascontiguousarray(np.clip(levels, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1))
+
+
+def _png(pixels: U8) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def _measured(tool: Tool, clean: U8, cloaked: U8, grids: Sequence[Any]) -> dict[str, str]:
+    """Return what the written picture changed: DSSIM, grey levels, share of them in the frame, shift of embeddings."""
+    import torch
+
+    from facecure.cloaks.dssim import Dssim
+    from facecure.cloaks.surrogate import unit
+
+    if clean.shape != cloaked.shape:
+        raise InputError(f"a cloaked picture was written as {cloaked.shape}, not {clean.shape}")
+    delta = cloaked.astype(np.int64) - clean
+    size = np.abs(delta)
+    both = torch.from_numpy(np.stack([clean, cloaked]).transpose(0, 3, 1, 2).astype(np.float32))
+    dssim, _ = Dssim(both[:1])(both[1:] - both[:1])
+    inner = size[FRAME:-FRAME, FRAME:-FRAME].sum()
+    found = {
+        "dssim": float(dssim[0]),
+        "max_delta": float(size.max()),
+        "mean_delta": float(size.mean()),
+        "frame_share": float(1 - inner / size.sum()) if size.any() else 0.0,
+    }
+    for surrogate, grid in zip(tool.cloak.surrogates, grids, strict=True):
+        twice = None if grid is None else torch.cat([grid, grid])
+        vectors = unit(surrogate.embed(both.to(surrogate.device), twice))
+        found[f"shift_{surrogate.name}"] = float((vectors[0] - vectors[1]).norm())
+    return {key: f"{value:.6g}" for key, value in found.items()}
+
+
+def _seed(*parts: object) -> int:
+    """Return 64 bits that depend on the parts alone."""
+    return int(digest_of([str(part) for part in parts])[:16], 16)
