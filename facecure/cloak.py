@@ -149,6 +149,7 @@ def _surrogate(spec: ExtractorSpec, device: str, precision: Precision) -> Surrog
         architecture=spec.architecture or "",
         device=device,
         precision=precision,
+        channels_last=True,  # the faster layout on every device measured, bench/cloaks.py
     )
 
 

@@ -57,7 +57,7 @@ class Dssim:
         by_mean -= 2 * mean_d * by_variance + self._centred_mean * by_covariance
         gradient = valid_transposed(by_mean, WINDOW)
         gradient += 2 * d * valid_transposed(by_variance, WINDOW) + s * valid_transposed(by_covariance, WINDOW)
-        return value, gradient / (2 * a[0].numel())
+        return value, gradient / (2 * a.shape[1:].numel())
 
 
 def dssim_numpy(pictures: F64, sources: F64) -> tuple[F64, F64]:

@@ -112,7 +112,7 @@ def run(cloak: Cloak[S], state: S, iterations: int | None = None) -> Iterator[Re
 
 def numpy(values: Tensor) -> F32:
     """Return values as a float32 array of their own."""
-    return np.array(values.detach().cpu(), dtype=np.float32)
+    return np.array(values.detach().cpu().numpy(), dtype=np.float32)
 
 
 def noise(seeds: Sequence[int], like: Tensor, width: float) -> Tensor:

@@ -124,7 +124,7 @@ class Surrogate:
         planes = planes.contiguous(memory_format=self._format)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             embeddings: Tensor = self.network(planes)
-        embeddings = embeddings.float()
+        embeddings = embeddings.to(pictures.dtype)
         return embeddings[: len(pictures)] + embeddings[len(pictures) :] if mirror else embeddings
 
 

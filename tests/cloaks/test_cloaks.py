@@ -1,0 +1,181 @@
+"""Beyond the golden traces: pictures stand alone, budgets hold, quirks are where they belong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from facecure.cloaks.dssim import Dssim  # noqa: E402
+from facecure.cloaks.fawkes_v03 import FawkesV03  # noqa: E402
+from facecure.cloaks.fawkes_v03 import Mode as Mode03  # noqa: E402
+from facecure.cloaks.fawkes_v10 import FawkesV10, Mode  # noqa: E402
+from facecure.cloaks.loop import Sources, run  # noqa: E402
+from facecure.cloaks.lowkey import LowKey  # noqa: E402
+from facecure.cloaks.surrogate import unit  # noqa: E402
+from facecure.errors import InputError  # noqa: E402
+from facecure.pictures.synthetic import make_person, render  # noqa: E402
+
+FACES = torch.from_numpy(
+    np.stack([render(make_person(i), 0).pixels for i in range(7)]).transpose(0, 3, 1, 2).astype(np.float32)
+)
+MAKERS = {
+    "fawkes-v1.0": lambda surrogates, rules: FawkesV10(surrogates, Mode(0.01, 12, 20), rules),
+    "fawkes-v0.3": lambda surrogates, rules: FawkesV03(surrogates, Mode03(0.005, 12, 30), rules),
+    "lowkey": lambda surrogates, rules: LowKey(surrogates, rules, lpips=None),
+}
+
+
+def sources(surrogates, which=slice(None)):
+    whole = [None] * len(surrogates)
+    return Sources(FACES[which], whole, list(range(len(FACES)))[which], FACES.roll(1, 0)[which], whole)
+
+
+def cloaked(cloak, given):
+    state = cloak.start(given)
+    records = list(run(cloak, state))
+    return cloak.finish(state), records, state
+
+
+@pytest.mark.parametrize("rules", ["corrected", "facecure-2021"])
+@pytest.mark.parametrize("name", MAKERS)
+def test_any_batch_gives_the_same_pictures(tiny, name, rules):
+    surrogates = [tiny(0), tiny(1, "prelu")]
+    cloak = MAKERS[name](surrogates, rules)
+    whole, records, _ = cloaked(cloak, sources(surrogates))
+    for size in (1, 3, 5):
+        parts = [cloaked(cloak, sources(surrogates, slice(i, i + size))) for i in range(0, 7, size)]
+        assert torch.equal(torch.cat([part[0] for part in parts]), whole)
+        for number, record in enumerate(records):
+            np.testing.assert_array_equal(np.concatenate([part[1][number].loss for part in parts]), record.loss)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_run_can_stop_and_go_on_at_any_iteration(tiny, name):
+    surrogates = [tiny(0)]
+    cloak = MAKERS[name](surrogates, "corrected")
+    whole, records, _ = cloaked(cloak, sources(surrogates))
+    state = cloak.start(sources(surrogates))
+    steps = [*run(cloak, state, 5), *run(cloak, state, 0), *run(cloak, state)]
+    assert [r.iteration for r in steps] == [r.iteration for r in records] == list(range(1, cloak.iterations + 1))
+    assert torch.equal(cloak.finish(state), whole)
+
+
+@pytest.mark.parametrize("rules", ["corrected", "facecure-2021"])
+@pytest.mark.parametrize("name", MAKERS)
+def test_embeddings_move_and_bounds_hold(tiny, name, rules):
+    surrogates = [tiny(0)]
+    cloak = MAKERS[name](surrogates, rules)
+    pictures, records, _ = cloaked(cloak, sources(surrogates))
+    assert pictures.min() >= 0
+    assert pictures.max() <= 255
+    delta = (pictures - FACES).abs().amax((1, 2, 3))
+    assert delta.max() <= {"fawkes-v1.0": 15.01, "fawkes-v0.3": 255, "lowkey": 33.2}[name]
+    before, after = (unit(surrogates[0].embed(p)) for p in (FACES, pictures))
+    assert float((before - after).norm(dim=1).min()) > 0.01
+    assert all(np.isfinite(r.loss).all() for r in records)
+
+
+def test_v03_moves_towards_its_target(tiny):
+    surrogates = [tiny(0)]
+    given = sources(surrogates)
+    pictures, _, _ = cloaked(MAKERS["fawkes-v0.3"](surrogates, "corrected"), given)
+    goal = surrogates[0].embed(given.targets)
+    before, after = ((surrogates[0].embed(p) - goal).norm(dim=1) for p in (FACES, pictures))
+    assert (after < before).all()
+
+
+def test_corrected_v03_keeps_its_budget_where_the_released_rules_do_not(tiny):
+    """Q7: the released code keeps the iterate nearest to its goal, whatever it looks like."""
+    surrogates, mode = [tiny(0)], Mode03(1e-4, 30, 10)
+    budgets = {}
+    for rules in ("corrected", "facecure-2021"):
+        pictures, _, _ = cloaked(FawkesV03(surrogates, mode, rules, penalty=1e3), sources(surrogates))
+        budgets[rules] = Dssim(FACES)(pictures - FACES)[0]
+    within = budgets["corrected"] <= 1.1 * mode.threshold
+    assert within.float().mean() > 0.5
+    assert (budgets["corrected"][~within] < budgets["facecure-2021"][~within]).all()
+    assert (budgets["facecure-2021"] > 1.1 * mode.threshold).all()
+
+
+def test_the_kick_resets_the_optimiser_under_the_released_rules_only(tiny):
+    """Q10."""
+    for rules, kept in (("corrected", True), ("facecure-2021", False)):
+        cloak = MAKERS["fawkes-v1.0"]([tiny(0)], rules)
+        state = cloak.start(sources([tiny(0)]))
+        list(run(cloak, state, 1))
+        assert bool(state.optimiser.squares.any()) == kept
+
+
+def test_pixels_beyond_the_bound_are_frozen_under_the_released_rules_only(tiny):
+    """Q9: beyond 15 grey levels no gradient passes; corrected, one that leads back does."""
+    found = {}
+    for rules in ("corrected", "facecure-2021"):
+        surrogates = [tiny(0)]
+        cloak = MAKERS["fawkes-v1.0"](surrogates, rules)
+        state = cloak.start(sources(surrogates))
+        state.variable = state.variable + 0.5
+        outside = (cloak.objective(state).pictures - state.source).abs() >= 15
+        gradient = cloak.objective(state).gradient
+        assert outside.any()
+        found[rules] = gradient[outside]
+    assert not found["facecure-2021"].any()
+    assert (found["corrected"] >= 0).all()  # above the source: only what lowers it
+    assert found["corrected"].any()
+
+
+def test_weights_double_and_fall_as_the_specification_says(tiny):
+    """§5, step 5: always under 2, 4, …, 256, then 1; always over ½, …, 1/256, then 1."""
+    surrogates = [tiny(0)]
+    cloak = FawkesV10(surrogates, Mode(0.5, 20, 0.0), "facecure-2021")
+    _, records, _ = cloaked(cloak, sources(surrogates))
+    assert [float(r.weight[0]) for r in records[:12]] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 1, 2, 4]
+    cloak = FawkesV10(surrogates, Mode(1e-12, 20, 0.0), "facecure-2021")
+    state = cloak.start(sources(surrogates))
+    state.side = -state.side
+    records = list(run(cloak, state))
+    assert [float(r.weight[0]) for r in records[:10]] == [1, *(0.5**k for k in range(1, 9)), 1]
+
+
+def test_lowkey_uses_the_last_surrogate_of_each_architecture(tiny):
+    """Q6: the released networks overwrite each other's weights."""
+    first, second, other = tiny(0, architecture="ir"), tiny(1, architecture="ir"), tiny(2, architecture="resnet")
+    assert LowKey([first, second, other], lpips=None).parameters()["shares"] == {
+        "tiny0": 0, "tiny1": pytest.approx(2 / 3), "tiny2": pytest.approx(1 / 3),
+    }  # fmt: skip
+    shares = LowKey([first, second, other], lpips=None, distinct=True).parameters()["shares"]
+    assert list(shares.values()) == pytest.approx([1 / 3] * 3)
+
+
+def test_deduplicated_members_equal_the_whole_ensemble(tiny):
+    """Specification §12, golden 7."""
+    pair, alone = [tiny(0, architecture="ir"), tiny(1, architecture="ir")], [tiny(1, architecture="ir")]
+    values = []
+    for surrogates in (pair, alone, [alone[0], tiny(1, architecture="other")]):
+        cloak = LowKey(surrogates, lpips=None, distinct=len(surrogates) == 2 and surrogates is not pair)
+        values.append(cloak.objective(cloak.start(sources(surrogates))))
+    for value in values[1:]:
+        np.testing.assert_allclose(value.loss, values[0].loss, rtol=1e-5)
+        np.testing.assert_allclose(value.gradient, values[0].gradient, rtol=1e-3, atol=1e-9)
+
+
+def test_warp_needs_alignment_and_reference_batches_have_room(tiny):
+    surrogates = [tiny(0)]
+    with pytest.raises(InputError, match="align"):
+        LowKey(surrogates, lpips=None, warp=True).start(sources(surrogates))
+    cloak = FawkesV03(surrogates, Mode03(0.005, 3, 30), reference_batch=2)
+    with pytest.raises(InputError, match="do not fit"):
+        cloak.start(sources(surrogates))
+    with pytest.raises(InputError, match="--targets"):
+        cloak.start(Sources(FACES[:1], [None], [0]))
+
+
+def test_a_reference_batch_couples_its_pictures(tiny):
+    """Q5: the direction is the batch's, grey padding included."""
+    surrogates = [tiny(0)]
+    alone = FawkesV03(surrogates, Mode03(0.005, 3, 30)).start(sources(surrogates, slice(0, 2))).goals[0]
+    padded = FawkesV03(surrogates, Mode03(0.005, 3, 30), reference_batch=3).start(sources(surrogates, slice(0, 2)))
+    own, aim = (surrogates[0].embed(p[:2]) for p in (FACES, FACES.roll(1, 0)))
+    np.testing.assert_allclose(alone, 2 * aim - own, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(padded.goals[0], own + 2 * (aim - own).sum(0) / 3, rtol=1e-4, atol=1e-4)
