@@ -159,7 +159,7 @@ def _lpips(text: str | None, choices: Sequence[Choice], device: str) -> Lpips | 
         return None
     trunk, equals, files = (text or "").partition("=")
     backbone, comma, heads = files.partition(",")
-    if not (equals and comma and backbone and heads):
+    if not (trunk and equals and comma and backbone and heads):
         raise InputError(
             "LowKey weighs visibility by LPIPS: name its weights with --lpips alex=BACKBONE,HEADS (squeeze and vgg "
             f"work too), or leave the term out with --lpips none; got {text!r}"

@@ -66,7 +66,7 @@ class CloakRun:
         self._progress("cloaked", 0, len(samples))
         for loaded in self._load(samples):
             tool = self._tool(loaded.sample)
-            if loaded.faces is None:
+            if loaded.faces is None and loaded.excluded is None:
                 self.before += 1
                 continue
             face = self._face(tool, loaded)

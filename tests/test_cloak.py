@@ -1,0 +1,306 @@
+"""`cloak` writes what it measured, continues where it stopped, and one picture's cloak is nobody else's business."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+import facecure as fc  # noqa: E402
+from facecure.cloaks.dssim import dssim_numpy  # noqa: E402
+from facecure.errors import InputError  # noqa: E402
+from facecure.extractors.packaged import packaged_specs, packaged_surrogate  # noqa: E402
+from facecure.pictures.align import cut_face  # noqa: E402
+from facecure.pictures.synthetic import make_person, render  # noqa: E402
+from facecure.types import FaceGeometry  # noqa: E402
+
+SURROGATES = [packaged_surrogate(file) for file in packaged_specs()[:2]]
+LOW = "fawkes-v1.0:low"
+
+
+def draw(folder: Path, people: range, pictures: int, size: int = 80) -> Path:
+    for number in people:
+        home = folder / f"person_{number}"
+        home.mkdir(parents=True)
+        for k in range(pictures):
+            Image.fromarray(render(make_person(number), k, size).pixels).save(home / f"{k}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return draw(tmp_path_factory.mktemp("photos"), range(2), 3)
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    return draw(tmp_path_factory.mktemp("others"), range(10, 14), 2)
+
+
+@pytest.fixture(scope="module")
+def done(photos, tmp_path_factory):
+    out = tmp_path_factory.mktemp("low")
+    return fc.cloak(photos, LOW, surrogates=SURROGATES, out=out)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*.png")}
+
+
+def pixels(file: Path) -> np.ndarray:
+    return np.array(Image.open(file))
+
+
+def test_files_bear_the_tools_names(done, photos):
+    names = {f"person_{i}/{k}" for i in range(2) for k in range(3)}
+    assert set(files(done.folder)) == {f"cloaked/{n}_cloaked.png" for n in names} | {
+        f"clean/{n}_small.png" for n in names
+    }
+    assert (done.written, done.before, done.excluded) == (6, 0, ())
+
+
+def test_what_was_written_is_what_was_measured(done):
+    with (done.folder / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["identity"], r["key"]) for r in rows] == [(f"person_{i}", str(k)) for i in range(2) for k in range(3)]
+    for row in rows:
+        cloaked, clean = (pixels(done.folder / row[key]).astype(float) for key in ("path", "clean"))
+        delta = np.abs(cloaked - clean)
+        assert float(row["max_delta"]) == delta.max() <= 16
+        assert float(row["mean_delta"]) == pytest.approx(delta.mean(), rel=1e-4)
+        assert float(row["frame_share"]) == pytest.approx(1 - delta[5:-5, 5:-5].sum() / delta.sum(), abs=1e-4)
+        planes = [v.transpose(2, 0, 1)[None] for v in (cloaked, clean)]
+        assert float(row["dssim"]) == pytest.approx(dssim_numpy(*planes)[0][0], rel=1e-3)
+        for surrogate in SURROGATES:
+            assert 0.05 < float(row[f"shift_{surrogate.name}"]) <= 2
+
+
+def test_clean_counterparts_are_the_faces_before(done, photos):
+    plain = FaceGeometry(112, 112, interpolation="bicubic")
+    for file in sorted(photos.rglob("*.png")):
+        expected = cut_face(pixels(file), plain, None)
+        found = pixels(done.folder / "clean" / file.parent.name / f"{file.stem}_small.png")
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_run_says_how_it_was_made(done):
+    stated = json.loads((done.folder / "cloak.json").read_text())
+    assert stated["cloak"][0]["name"] == LOW
+    assert [s["name"] for s in stated["surrogates"]] == [s.name for s in SURROGATES]
+    assert all(len(s["digest"]) == 64 and s["sees"] == "the whole face" for s in stated["surrogates"])
+    assert stated["excluded"] == []
+    assert "torch" in stated["environment"]["versions"]
+
+
+def test_again_does_nothing(done, photos):
+    before = files(done.folder)
+    again = fc.cloak(photos, LOW, surrogates=SURROGATES, out=done.folder)
+    assert (again.written, again.before) == (0, 6)
+    assert files(done.folder) == before
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_batches_change_speed_only(done, photos, tmp_path, batch):
+    fc.cloak(photos, LOW, surrogates=SURROGATES, out=tmp_path, batch=batch)
+    assert files(tmp_path) == files(done.folder)
+
+
+def test_an_interrupted_run_continues(done, photos, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def progress(stage, count, total):
+        if stage == "cloaked" and count == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fc.cloak(photos, LOW, surrogates=SURROGATES, out=tmp_path, batch=2, progress=progress)
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(manifest.read_text()[:-40])  # the last row was being written
+    (tmp_path / "cloaked" / "person_0" / ".1_cloaked.png.unfinished").write_bytes(b"half a picture")
+    damaged = tmp_path / "cloaked" / "person_0" / "0_cloaked.png"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    again = fc.cloak(photos, LOW, surrogates=SURROGATES, out=tmp_path)
+    assert (again.written, again.before) == (4, 2)
+    assert files(tmp_path) == files(done.folder)
+    assert manifest.read_text() == (done.folder / "manifest.csv").read_text()
+
+
+def test_a_changed_source_is_cloaked_again(photos, tmp_path):
+    copy = draw(tmp_path / "photos", range(1), 2)
+    fc.cloak(copy, LOW, surrogates=SURROGATES[:1], out=tmp_path / "out")
+    Image.fromarray(render(make_person(0), 7, 80).pixels).save(copy / "person_0" / "1.png")
+    again = fc.cloak(copy, LOW, surrogates=SURROGATES[:1], out=tmp_path / "out")
+    assert (again.written, again.before) == (1, 1)
+
+
+def test_a_bad_picture_does_not_stop_the_rest(done, photos, tmp_path):
+    copy = draw(tmp_path / "photos", range(2), 3)
+    (copy / "person_0" / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
+    (copy / "person_1" / "empty.png").write_bytes(b"")
+    found = fc.cloak(copy, LOW, surrogates=SURROGATES, out=tmp_path / "out")
+    assert sorted(e.path.name for e in found.excluded) == ["broken.jpg", "empty.png"]
+    assert all(e.reason.startswith("unreadable") for e in found.excluded)
+    assert files(tmp_path / "out") == files(done.folder)
+    stated = json.loads((tmp_path / "out" / "cloak.json").read_text())
+    assert len(stated["excluded"]) == 2
+
+
+def test_another_run_does_not_mix_with_this_one(done, photos):
+    for other in ({"seed": 1}, {"protocol": "facecure-2021"}, {"surrogates": SURROGATES[:1]}):
+        with pytest.raises(InputError, match="name another --out"):
+            fc.cloak(photos, LOW, **({"surrogates": SURROGATES, "out": done.folder} | other))
+
+
+def test_the_released_protocol_stretches_and_fits_twice(photos, tmp_path):
+    fc.cloak(photos, LOW, surrogates=SURROGATES[:1], out=tmp_path, protocol="facecure-2021")
+    fit = FaceGeometry(112, 112, interpolation="bicubic", stretch=True)
+    for file in photos.rglob("*.png"):
+        expected = cut_face(cut_face(pixels(file), fit, None), fit, None)
+        np.testing.assert_array_equal(
+            pixels(tmp_path / "clean" / file.parent.name / f"{file.stem}_small.png"), expected
+        )
+
+
+class TestTargets:
+    def test_each_person_aims_at_one_other(self, photos, others, tmp_path):
+        found = fc.cloak(photos, "fawkes-v0.3:min", surrogates=SURROGATES, out=tmp_path, targets=others)
+        aims = {row["identity"]: row["target"] for row in found.rows}
+        assert len({(row["identity"], row["target"]) for row in found.rows}) == 2
+        assert set(aims.values()) <= {f"person_{i}" for i in range(10, 14)}
+        assert (tmp_path / "cloaked" / "person_0" / "0_min_cloaked.png").exists()
+        assert pixels(tmp_path / "cloaked" / "person_0" / "0_min_cloaked.png").shape == (224, 224, 3)
+
+    def test_nobody_aims_at_themselves(self, photos, tmp_path):
+        found = fc.cloak(photos, "fawkes-v0.3:min", surrogates=SURROGATES[:1], out=tmp_path, targets=photos)
+        assert all(row["identity"] != row["target"] for row in found.rows)
+
+    def test_a_reference_batch_never_mixes_people(self, photos, others, tmp_path):
+        given = {"surrogates": SURROGATES[:1], "targets": others, "reference_batch": 2}
+        for name, people in (("both", photos), ("one", draw(tmp_path / "photos", range(1), 3))):
+            fc.cloak(people, "fawkes-v0.3:min", out=tmp_path / name, **given)
+        both = files(tmp_path / "both")
+        assert all(both[name] == data for name, data in files(tmp_path / "one").items())
+
+    def test_without_targets_it_says_so(self, photos, tmp_path):
+        with pytest.raises(InputError, match="--targets"):
+            fc.cloak(photos, "fawkes-v0.3:min", surrogates=SURROGATES, out=tmp_path)
+        assert not list(tmp_path.iterdir())
+
+
+class TestLowKey:
+    def test_sign_steps_reach_their_bound(self, photos, tmp_path):
+        found = fc.cloak(photos, "lowkey", surrogates=SURROGATES, out=tmp_path, lpips="none")
+        assert all(20 <= float(row["max_delta"]) <= 34 for row in found.rows)
+        assert (tmp_path / "cloaked" / "person_1" / "2_attacked.png").exists()
+        assert json.loads((tmp_path / "cloak.json").read_text())["cloak"][0]["lpips"] is None
+
+    @pytest.mark.parametrize("lpips", [None, "alex", "alex=only.pth", "=a,b"])
+    def test_lpips_is_named_or_left_out_on_purpose(self, photos, tmp_path, lpips):
+        with pytest.raises(InputError, match="--lpips"):
+            fc.cloak(photos, "lowkey", surrogates=SURROGATES, out=tmp_path, lpips=lpips)
+
+
+def aligning(spec):
+    template = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
+    return replace(spec, geometry=FaceGeometry(64, 64, "align", canvas=(112.0, 112.0), template=template))
+
+
+class TestAlignment:
+    @pytest.fixture
+    def detector(self, monkeypatch):
+        """A detector that knows where the renderer put the landmarks of these pictures."""
+        known = {}
+        for number in range(2):
+            for k in range(3):
+                portrait = render(make_person(number), k, 80)
+                known[portrait.pixels.tobytes()] = portrait.landmarks
+
+        class Fake:
+            digest = "fake"
+
+            def __init__(self, file):
+                pass
+
+            def landmarks(self, picture):
+                return known.get(picture.tobytes())
+
+        monkeypatch.setattr(sys.modules["facecure.cloak"], "Detector", Fake)
+        return "fake.onnx"
+
+    def test_aligned_surrogates_need_a_detector(self, photos, tmp_path):
+        with pytest.raises(InputError, match="FACECURE_DETECTOR"):
+            fc.cloak(photos, LOW, surrogates=[aligning(SURROGATES[0])], out=tmp_path)
+
+    def test_the_released_protocol_shows_them_the_whole_face(self, photos, tmp_path):
+        fc.cloak(photos, LOW, surrogates=[aligning(SURROGATES[0])], out=tmp_path, protocol="facecure-2021")
+        (seen,) = json.loads((tmp_path / "cloak.json").read_text())["surrogates"]
+        assert seen["sees"] == "the whole face"
+
+    def test_aligned_faces_are_moved_where_evaluation_looks(self, photos, tmp_path, detector):
+        found = fc.cloak(photos, LOW, surrogates=[aligning(SURROGATES[0])], out=tmp_path, detector=detector)
+        (seen,) = json.loads((tmp_path / "cloak.json").read_text())["surrogates"]
+        assert seen["sees"] == "the face aligned"
+        assert all(float(row[f"shift_{SURROGATES[0].name}"]) > 0.1 for row in found.rows)
+
+    @pytest.mark.parametrize("protocol", ["corrected", "facecure-2021"])
+    def test_warp_cloaks_the_photo_in_its_own_size(self, photos, tmp_path, detector, protocol):
+        given = {"surrogates": [aligning(s) for s in SURROGATES], "detector": detector, "lpips": "none"}
+        fc.cloak(photos, "lowkey-warp", out=tmp_path, protocol=protocol, **given)
+        for file in photos.rglob("*.png"):
+            written = pixels(tmp_path / "cloaked" / file.parent.name / f"{file.stem}_attacked.png")
+            assert written.shape == pixels(file).shape
+            assert 0 < np.abs(written.astype(int) - pixels(file)).max() <= 34
+
+    def test_warp_needs_surrogates_that_align(self, photos, tmp_path):
+        with pytest.raises(InputError, match="align"):
+            fc.cloak(photos, "lowkey-warp", surrogates=SURROGATES, out=tmp_path, lpips="none")
+
+
+def test_a_mix_draws_each_picture_by_itself(photos, others, tmp_path):
+    mix = f"mix:{LOW}=1,fawkes-v0.3:min=1"
+    given = {"surrogates": SURROGATES[:1], "targets": others}
+    whole = fc.cloak(photos, mix, out=tmp_path / "whole", **given)
+    drawn = {(row["identity"], row["key"]): row["cloak"] for row in whole.rows}
+    assert set(drawn.values()) == {LOW, "fawkes-v0.3:min"}
+    part = fc.cloak(draw(tmp_path / "photos", range(1, 2), 3), mix, out=tmp_path / "part", **given)
+    assert all(drawn[row["identity"], row["key"]] == row["cloak"] for row in part.rows)
+
+
+def test_a_trace_has_a_line_per_picture_and_iteration(photos, tmp_path):
+    file = tmp_path / "trace.jsonl"
+    fc.cloak(photos, LOW, surrogates=SURROGATES[:1], out=tmp_path / "out", trace=file)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(lines) == 6 * 40
+    assert {line["iteration"] for line in lines} == set(range(1, 41))
+    assert all(line["weight"] > 0 and isinstance(line["accepted"], bool) for line in lines)
+
+
+def test_bad_arguments_are_refused_before_any_work(photos, tmp_path):
+    for given, says in (
+        ({"protocol": "other"}, "protocol"), ({"batch": 0}, "batch"), ({"device": "nowhere"}, "nowhere"),
+        ({"surrogates": [SURROGATES[0]] * 2}, "called"), ({"surrogates": []}, "surrogate"),
+        ({"surrogates": [packaged_specs()[0]]}, "architecture"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=says):
+            fc.cloak(photos, LOW, **({"surrogates": SURROGATES, "out": tmp_path / "out"} | given))
+    with pytest.raises(InputError, match="no such folder"):
+        fc.cloak(tmp_path / "nowhere", LOW, surrogates=SURROGATES, out=tmp_path / "out")
+
+
+def test_evaluate_reads_the_manifest(done, photos):
+    report = fc.evaluate(
+        photos, {"low": done.folder / "manifest.csv"}, unprotected={"low": done.folder / "clean"},
+        extractors=[*packaged_specs()], repeats=2,
+    )  # fmt: skip
+    assert len(report.cells) == len(packaged_specs())
+    assert report.pictures["cloaked low"] == {"identities": 2, "pictures": 6, "found": 6}
+    assert not report.excluded
