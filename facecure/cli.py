@@ -273,7 +273,7 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where pictures and contact sheet go.")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Another seed, other people.")] = 0,
 ) -> None:
-    """Synthetic people through the whole way, offline: who is identified by clean pictures, and how often."""
+    """Synthetic people through the whole way, offline: who is found, how often, and what cloaks change about it."""
     _make_folder(out)
     with _progress() as progress:
         done = run_demo(out, seed=seed, progress=progress)
@@ -286,21 +286,26 @@ def demo(
         counts = f"{result.identified} of {result.probes}"
         table.add_row(result.extractor, counts, error, interval((1 - high, 1 - low)))
     console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 160)
     console.print(table)
     console.print(
-        f"{done.disputed} probes were identified by some extractors but not by all, {done.missed_by_all} by none."
+        f"{done.disputed} probes were identified by some extractors but not by all, {done.missed_by_all} by none.\n"
     )
+    console.print(terminal(done.report))
     console.print(
-        "These people are drawn, so the rates say nothing about real faces. Cloaks are not part of the demo yet."
+        f"The cloaks were made against {done.surrogate}: its rows show what their authors measured, the others what a "
+        "searcher with another extractor sees. LowKey ran without its LPIPS term, whose networks are not shipped."
     )
-    console.print(f"Look at [bold]{done.sheet}[/].", soft_wrap=True)
+    console.print("These people are drawn, so the rates say nothing about real faces.")
+    console.print(f"Look at [bold]{done.sheet}[/] and [bold]{done.cloaks}[/].", soft_wrap=True)
     console.print("\nNext, your own photos (a folder per person, an extractor's spec, a YuNet file; see README):")
-    console.print(
-        "  facecure evaluate --clean photos/ --cloaked fawkes=cloaked/ -e extractor.toml --detector yunet.onnx "
-        "--out run/",
-        soft_wrap=True,
-        highlight=False,
-    )
+    for line in (
+        "facecure cloak photos/ --cloak fawkes-v1.0:high -s surrogate.toml --detector yunet.onnx --out cloaks/",
+        "facecure evaluate --clean photos/ --cloaked fawkes=cloaks/manifest.csv --unprotected fawkes=cloaks/clean "
+        "-e extractor.toml --detector yunet.onnx --out run/",
+    ):
+        console.print(f"  {line}", soft_wrap=True, highlight=False)
 
 
 @app.command(epilog="**Example**\n\n`facecure info`")
