@@ -16,7 +16,7 @@ from pathlib import Path
 from facecure.environment import environment
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("faces", "population")
+BENCHMARKS = ("cloaks", "faces", "population")
 
 
 def main() -> int:
