@@ -14,8 +14,6 @@ from typing import Any
 from facecure.errors import InputError
 from facecure.types import digest_of
 
-_END = "\r\n"  # of a row, as csv writes it
-
 
 class Ledger:
     """The files of one run under `folder`: `cloak.json` says how, `manifest.csv` has a row per finished picture.
@@ -91,7 +89,7 @@ class Ledger:
         if not self._file.exists():
             return {}
         text = self._file.read_bytes().decode("utf-8", errors="replace")
-        ended = text[: text.rfind(_END) + len(_END)]  # what comes after was being written
+        ended = text[: text.rfind("\n") + 1]  # what comes after was being written
         found = list(csv.DictReader(io.StringIO(ended, newline="")))
         whole = [row for row in found if set(row) == set(self._columns) and None not in row.values()]
         return {(row["identity"], row["key"]): row for row in whole}
