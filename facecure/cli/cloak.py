@@ -1,0 +1,115 @@
+"""`facecure cloak`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from facecure.cli.console import DetectorOption, ProtocolName, ThreadsOption, app, make_folder, plain, wide_console
+from facecure.cli.console import progress as progress_bars
+from facecure.cloak import cloak as cloak_pictures
+from facecure.cloak_run import MEASURES
+
+
+@app.command(
+    epilog="**Examples**\n\n"
+    "`facecure cloak photos/ --cloak fawkes-v1.0:high --surrogate extractor.toml --detector yunet.onnx --out run/`\n\n"
+    "`facecure cloak photos/ --cloak fawkes-v0.3:high --surrogate extractor.toml --targets lfw/ --protocol "
+    "facecure-2021 --out run/`\n\n"
+    "`facecure cloak photos/ --cloak lowkey --surrogate a.toml --surrogate b.toml --lpips alex=alexnet.pth,lin.pth "
+    "--detector yunet.onnx --out run/`\n\n"
+    "`facecure cloak photos/ --cloak mix:fawkes-v1.0:high=0.5,fawkes-v0.3:high=0.5 …`"
+)
+def cloak(
+    pictures: Annotated[Path, typer.Argument(metavar="PHOTOS", help="<identity>/<picture>, or a manifest.")],
+    *,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--cloak",
+            metavar="NAME",
+            help="fawkes-v0.3:MODE, fawkes-v1.0:MODE, lowkey, lowkey-4, lowkey-warp, lowkey-4-warp or "
+            "mix:NAME=SHARE,NAME=SHARE. Modes: min, low, mid, high, ultra (v0.3); low, mid, high (v1.0).",
+        ),
+    ],
+    surrogate: Annotated[
+        list[Path],
+        typer.Option("--surrogate", "-s", metavar="SPEC.toml", help="Spec with torch weights; may be repeated."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where cloaked/, clean/ and manifest.csv go.")],
+    targets: Annotated[Path | None, typer.Option(metavar="DIR", help="Other people, whom fawkes-v0.3 aims at.")] = None,
+    detector: DetectorOption = None,
+    lpips: Annotated[
+        str | None,
+        typer.Option(metavar="NET=BACKBONE,HEADS", help="LowKey's perceptual distance: alex, squeeze or vgg; or none."),
+    ] = None,
+    protocol: Annotated[
+        ProtocolName, typer.Option(help="facecure-2021 keeps the tools' quirks, and shows surrogates the whole face.")
+    ] = ProtocolName.corrected,
+    penalty: Annotated[
+        float | None, typer.Option(help="Fawkes' weight of visible change; default 1e6 (v1.0), 1e9 (v0.3).")
+    ] = None,
+    reference_batch: Annotated[
+        int | None, typer.Option(min=1, help="Couple the pictures of batches of this size as the tools do.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of starts, targets and mixes.")] = 0,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures at a time; changes speed only.")] = 16,
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, or torch's name, such as cuda:0.")] = "cpu",
+    bf16: Annotated[bool, typer.Option("--bf16", help="Surrogates in bfloat16: faster, other cloaks.")] = False,
+    threads: ThreadsOption = 0,
+    trace: Annotated[Path | None, typer.Option(metavar="FILE", help="One JSON line per picture and iteration.")] = None,
+) -> None:
+    """Cloak pictures by Fawkes v0.3, Fawkes v1.0 or LowKey, and measure what was written.
+
+    Run again after an interruption: finished pictures are not cloaked twice.
+    """
+    make_folder(out)
+    with progress_bars() as progress:
+        done = cloak_pictures(
+            pictures,
+            name,
+            surrogates=surrogate,
+            out=out,
+            targets=targets,
+            detector=detector,
+            lpips=lpips,
+            protocol=protocol.value,
+            penalty=penalty,
+            reference_batch=reference_batch,
+            seed=seed,
+            batch=batch,
+            device=device,
+            precision="bf16" if bf16 else "fp32",
+            threads=threads,
+            trace=trace,
+            progress=progress,
+        )
+    console = wide_console()
+    console.print(f"{done.written} pictures cloaked, {done.before} were before, {len(done.excluded)} excluded.")
+    for exclusion in done.excluded[:5]:
+        console.print(f"  {exclusion.path}: {plain(exclusion.reason)}", soft_wrap=True, highlight=False)
+    if done.rows:
+        console.print(_cloak_table(done.rows))
+    console.print(f"Every picture's numbers are in [bold]{out / 'manifest.csv'}[/]. Next:", soft_wrap=True)
+    console.print(
+        f"  facecure evaluate --clean {pictures} --cloaked cloak={out / 'manifest.csv'} --unprotected "
+        f"cloak={out / 'clean'} -e extractor.toml --detector yunet.onnx --out evaluation/",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def _cloak_table(rows: Sequence[dict[str, str]]) -> Table:
+    """Return medians and extremes of what was measured on the cloaked pictures."""
+    table = Table(title="Measured on the pictures as written", title_justify="left")
+    for heading in ("", "lowest", "median", "highest"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for key in [key for key in rows[0] if key in MEASURES or key.startswith("shift_")]:
+        low, middle, high = np.quantile([float(row[key]) for row in rows], [0, 0.5, 1])
+        table.add_row(MEASURES.get(key, key.replace("shift_", "shift, ")), f"{low:.4g}", f"{middle:.4g}", f"{high:.4g}")
+    return table

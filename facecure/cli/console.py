@@ -1,0 +1,81 @@
+"""What all commands share: the application, common options, progress bars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from facecure.errors import InputError
+
+app = typer.Typer(
+    name="facecure",
+    help="How often is a person still found by face recognition after cloaking their photos?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+class ProtocolName(StrEnum):
+    """The protocols on offer, as the command line spells them."""
+
+    corrected = "corrected"
+    facecure_2021 = "facecure-2021"
+
+
+ExtractorOption = Annotated[
+    list[Path], typer.Option("--extractor", "-e", metavar="SPEC.toml", help="Extractor spec; may be repeated.")
+]
+DetectorOption = Annotated[
+    Path | None,
+    typer.Option(envvar="FACECURE_DETECTOR", metavar="FILE", help="YuNet ONNX file, for extractors that align faces."),
+]
+ThreadsOption = Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")]
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder that --out names."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: {error.strerror}; name a folder that can be written to") from error
+
+
+def wide_console() -> Console:
+    """Return a console for results; a file or pipe has no edge to wrap at."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 160)
+    return console
+
+
+def plain(text: str) -> str:
+    """Return text with nothing in it that rich would read as markup."""
+    return text.replace("[", "\\[")
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a callback that draws one bar per stage on standard error; an interruption ends with status 130."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done)
+
+        try:
+            yield update
+        except KeyboardInterrupt:
+            Console(stderr=True).print("interrupted; the same command continues where this one stopped")
+            raise typer.Exit(130) from None

@@ -1,0 +1,53 @@
+"""`facecure demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from facecure.cli.console import app, make_folder, wide_console
+from facecure.cli.console import progress as progress_bars
+from facecure.demo import run_demo
+from facecure.report.markdown import interval, percent
+from facecure.report.terminal import terminal
+
+
+@app.command(epilog="**Example**\n\n`facecure demo --out demo/`")
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where pictures and contact sheet go.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Another seed, other people.")] = 0,
+) -> None:
+    """Synthetic people through the whole way, offline: who is found, how often, and what cloaks change about it."""
+    make_folder(out)
+    with progress_bars() as progress:
+        done = run_demo(out, seed=seed, progress=progress)
+    table = Table(title="Identified by clean pictures (synthetic people, 1-NN, 10 splits)", title_justify="left")
+    for heading in ("extractor", "identified", "clean error", "95 % interval"):
+        table.add_column(heading, justify="left" if heading == "extractor" else "right", no_wrap=True)
+    for result in done.results:
+        low, high = result.interval or (0.0, 1.0)
+        error = percent(1 - result.identified / result.probes)
+        counts = f"{result.identified} of {result.probes}"
+        table.add_row(result.extractor, counts, error, interval((1 - high, 1 - low)))
+    console = wide_console()
+    console.print(table)
+    console.print(
+        f"{done.disputed} probes were identified by some extractors but not by all, {done.missed_by_all} by none.\n"
+    )
+    console.print(terminal(done.report))
+    console.print(
+        f"The cloaks were made against {done.surrogate}: its rows show what their authors measured, the others what a "
+        "searcher with another extractor sees. LowKey ran without its LPIPS term, whose networks are not shipped."
+    )
+    console.print("These people are drawn, so the rates say nothing about real faces.")
+    console.print(f"Look at [bold]{done.sheet}[/] and [bold]{done.cloaks}[/].", soft_wrap=True)
+    console.print("\nNext, your own photos (a folder per person, an extractor's spec, a YuNet file; see README):")
+    for line in (
+        "facecure cloak photos/ --cloak fawkes-v1.0:high -s surrogate.toml --detector yunet.onnx --out cloaks/",
+        "facecure evaluate --clean photos/ --cloaked fawkes=cloaks/manifest.csv --unprotected fawkes=cloaks/clean "
+        "-e extractor.toml --detector yunet.onnx --out run/",
+    ):
+        console.print(f"  {line}", soft_wrap=True, highlight=False)

@@ -1,0 +1,63 @@
+"""`facecure embed`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from facecure.cli.console import DetectorOption, ExtractorOption, ThreadsOption, app, make_folder, plain
+from facecure.cli.console import progress as progress_bars
+from facecure.embed import embed as embed_pictures
+from facecure.environment import environment
+from facecure.extractors.runtimes import open_extractor
+from facecure.extractors.spec import read_spec
+from facecure.pictures.detect import Detector
+from facecure.pictures.manifest import read_samples
+
+
+@app.command(
+    epilog="**Example**\n\n"
+    "`facecure embed photos/ -e arcface.toml --detector yunet.onnx --out embeddings/` writes `embeddings/arcface.npz` "
+    "with `vectors`, `identities`, `paths`, `sha256` and `extractor` (the digest)."
+)
+def embed(
+    pictures: Annotated[Path, typer.Argument(metavar="DIR", help="<identity>/<picture>, or a CSV / Parquet manifest.")],
+    *,
+    extractor: ExtractorOption,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where NAME.npz per extractor and embed.json go.")],
+    detector: DetectorOption = None,
+    threads: ThreadsOption = 0,
+) -> None:
+    """Embeddings of all pictures in a folder, one NPZ file per extractor."""
+    ready = [open_extractor(read_spec(spec), threads=threads) for spec in extractor]
+    finder = Detector(detector) if detector else None
+    samples, excluded, warnings = read_samples(pictures)
+    make_folder(out)
+    with progress_bars() as progress:
+        table = embed_pictures(samples, ready, finder, store=out / "embeddings", threads=threads, progress=progress)
+    for one, embeddings in zip(ready, table.embeddings, strict=True):
+        np.savez(
+            out / f"{one.spec.name}.npz",
+            vectors=embeddings.vectors,
+            identities=np.array([s.identity for s in table.samples]),
+            paths=np.array([str(s.path) for s in table.samples]),
+            sha256=np.array(table.sha256),
+            extractor=np.array(embeddings.extractor),
+        )
+    left_out = [{"path": str(e.path), "reason": e.reason} for e in [*excluded, *table.excluded]]
+    what = {
+        "extractors": [one.what_ran for one in ready],
+        "excluded": left_out,
+        "warnings": warnings,
+        "environment": environment(),
+    }
+    (out / "embed.json").write_text(json.dumps(what, indent=1, ensure_ascii=False), encoding="utf-8")
+    console = Console()
+    console.print(f"{len(table.samples)} pictures embedded, {len(left_out)} excluded (reasons in {out / 'embed.json'})")
+    for warning in warnings:
+        console.print(f"Warning: {plain(warning)}", style="yellow")

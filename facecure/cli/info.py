@@ -1,0 +1,24 @@
+"""`facecure info`."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from facecure.cli.console import app
+from facecure.environment import EXTRAS, environment, version_of
+
+
+@app.command(epilog="**Example**\n\n`facecure info`")
+def info() -> None:
+    """Versions, processor, what was built, and which extras are installed."""
+    found = environment()
+    table = Table("", "", show_header=False, box=None)
+    for key in ("python", "platform", "cpu", "cpu_simd", "threads", "cuda_built", "cuda_devices", "commit"):
+        table.add_row(key.replace("_", " "), str(found[key]))
+    table.add_row("packages", ", ".join(f"{name} {version}" for name, version in found["versions"].items()))
+    for extra, packages in EXTRAS.items():
+        missing = [package for package in packages if version_of(package) is None]
+        state = f'missing {", ".join(missing)}: pip install "facecure\\[{extra}]"' if missing else "complete"
+        table.add_row(f"extra {extra}", state)
+    Console().print(table)
