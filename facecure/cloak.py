@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from facecure.cloak_faces import Tool
-from facecure.cloak_run import COLUMNS, CloakRun
+from facecure.cloaking.faces import Tool
+from facecure.cloaking.run import COLUMNS, CloakRun
 from facecure.embed import Progress
 from facecure.environment import environment
 from facecure.errors import InputError
-from facecure.extractors.runtimes.torch import load_network, torch_threads
+from facecure.extractors.runtimes.torch import load_network, state_sha256, torch_threads
 from facecure.extractors.spec import ExtractorSpec, read_spec
 from facecure.kernels import available_threads
 from facecure.kernels.device import torch_device
@@ -24,6 +24,8 @@ from facecure.pictures.manifest import read_sets
 from facecure.types import Exclusion
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from facecure.cloaks.catalogue import Choice
     from facecure.cloaks.lpips import Lpips
     from facecure.cloaks.surrogate import Surrogate
@@ -49,7 +51,7 @@ def cloak(
     pictures: str | os.PathLike[str],
     name: str,
     *,
-    surrogates: Sequence[str | os.PathLike[str] | ExtractorSpec],
+    surrogates: Sequence[str | os.PathLike[str] | ExtractorSpec | tuple[nn.Module, ExtractorSpec]],
     out: str | os.PathLike[str],
     targets: str | os.PathLike[str] | None = None,
     detector: str | os.PathLike[str] | None = None,
@@ -67,12 +69,12 @@ def cloak(
 ) -> Cloaked:
     """Return what was cloaked of a folder or manifest of pictures; writes cloaked faces and a manifest under `out`.
 
-    `name` is one of `cloaks.catalogue.NAMES` or a mix of them. `surrogates` are specs with torch weights. `targets`, a
-    folder of other people, is needed for fawkes-v0.3; `lpips`, "alex=BACKBONE,HEADS" (or squeeze, vgg) or "none", for
-    LowKey. Under `corrected` surrogates that align see the face aligned, which needs a `detector`; under
-    `facecure-2021` they see the whole face, and the released code's quirks are kept. `reference_batch` adds those by
-    which pictures of a batch influence each other; otherwise `batch` changes speed only. `trace` is a file for one JSON
-    line per picture and iteration.
+    `name` is one of `cloaks.catalogue.NAMES` or a mix of them. `surrogates` are specs with torch weights, or pairs of
+    any torch module and the spec of its preprocessing. `targets`, a folder of other people, is needed for fawkes-v0.3;
+    `lpips`, "alex=BACKBONE,HEADS" (or squeeze, vgg) or "none", for LowKey. Under `corrected` surrogates that align see
+    the face aligned, which needs a `detector`; under `facecure-2021` they see the whole face, and the released code's
+    quirks are kept. `reference_batch` adds those by which pictures of a batch influence each other; otherwise `batch`
+    changes speed only. `trace` is a file for one JSON line per picture and iteration.
 
     Under `out` go `cloaked/<identity>/` with the tools' own names, `clean/<identity>/` with the same faces uncloaked,
     `manifest.csv` with what was measured on the written pictures, and `cloak.json`. Called again, it continues. Raises
@@ -89,11 +91,12 @@ def cloak(
     aims = any(choice.name == "fawkes-v0.3" for choice in choices)
     if aims and targets is None:
         raise InputError("fawkes-v0.3 aims at other people: name a folder <identity>/<picture> of them with --targets")
-    specs = [spec if isinstance(spec, ExtractorSpec) else read_spec(Path(spec)) for spec in surrogates]
+    given = [entry if isinstance(entry, tuple) else (None, entry) for entry in surrogates]
+    specs = [spec if isinstance(spec, ExtractorSpec) else read_spec(Path(spec)) for _, spec in given]
     for known, count in Counter(spec.name for spec in specs).items():
         if count > 1:
             raise InputError(f"{count} surrogates are called {known!r}; give each spec a name of its own")
-    models = [_surrogate(spec, str(where), precision) for spec in specs]
+    models = [_surrogate(network, spec, str(where), precision) for (network, _), spec in zip(given, specs, strict=True)]
     options = Options(protocol, penalty, reference_batch, _lpips(lpips, choices, str(where)))
     tools = [Tool(choice, make(choice, models, options), specs, protocol) for choice in choices]
     finder = Detector(Path(detector)) if detector else None
@@ -132,10 +135,13 @@ def cloak(
     return Cloaked(Path(out), run.written, run.before, excluded, tuple(ledger.rows.values()))
 
 
-def _surrogate(spec: ExtractorSpec, device: str, precision: Precision) -> Surrogate:
+def _surrogate(network: nn.Module | None, spec: ExtractorSpec, device: str, precision: Precision) -> Surrogate:
     from facecure.cloaks.surrogate import Surrogate
 
-    network, sha256 = load_network(spec)
+    if network is None:
+        network, sha256 = load_network(spec)
+    else:
+        sha256 = state_sha256(network)
     geometry = spec.geometry
     return Surrogate(
         network,
@@ -146,7 +152,7 @@ def _surrogate(spec: ExtractorSpec, device: str, precision: Precision) -> Surrog
         border=geometry.border,
         name=spec.name,
         digest=spec.digest(sha256),
-        architecture=spec.architecture or "",
+        architecture=spec.architecture or type(network).__qualname__,
         device=device,
         precision=precision,
         channels_last=True,  # the faster layout on every device measured, bench/cloaks.py

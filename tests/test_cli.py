@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from facecure.cli import app, main
 from facecure.environment import EXTRAS
 from facecure.errors import InputError
+from facecure.extractors.packaged import packaged_specs
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.report.markdown import markdown
 from facecure.report.schema import read_report
@@ -62,7 +63,7 @@ def script(*arguments: object, **environment: str) -> subprocess.CompletedProces
     )
 
 
-@pytest.mark.parametrize("command", ["evaluate", "embed", "info"])
+@pytest.mark.parametrize("command", ["cloak", "demo", "embed", "evaluate", "info"])
 def test_help_shows_an_example(command):
     done = run(command, "--help")
     assert done.exit_code == 0
@@ -72,7 +73,7 @@ def test_help_shows_an_example(command):
 def test_help_lists_the_commands():
     done = run("--help")
     assert done.exit_code == 0
-    for command in ("evaluate", "embed", "info"):
+    for command in ("cloak", "demo", "embed", "evaluate", "info"):
         assert re.search(rf"\b{command}\b", done.output)
 
 
@@ -274,3 +275,47 @@ def test_the_extras_are_those_of_the_project_file():
     for extra, packages in EXTRAS.items():
         assert list(packages) == [re.match(r"[\w-]+", entry)[0] for entry in promised[extra]]
     assert promised.keys() - EXTRAS.keys() == {"test", "dev"}
+
+
+@pytest.fixture
+def surrogate(tmp_path):
+    """A spec file of a packaged extractor with its torch weights."""
+    spec = packaged_specs()[1]
+    text = spec.read_text().replace(f'"{spec.stem}.onnx"', f'"{spec.with_suffix(".pt")}"')
+    text = re.sub("sha256 = .*", f'architecture = "tiny-{spec.stem}"', text)
+    file = tmp_path / "surrogate.toml"
+    file.write_text(text)
+    return file
+
+
+def test_cloak_writes_faces_and_says_what_to_do_next(people, surrogate, tmp_path):
+    photos, out = people("photos", 2, 2), tmp_path / "cloaks"
+    done = script("cloak", photos, "--cloak", "fawkes-v1.0:low", "-s", surrogate, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "4 pictures cloaked, 0 were before, 0 excluded" in done.stdout
+    assert "DSSIM" in done.stdout
+    assert f"--cloaked cloak={out / 'manifest.csv'}" in done.stdout
+    assert len(list((out / "cloaked").glob("*/*_cloaked.png"))) == 4
+    again = run("cloak", photos, "--cloak", "fawkes-v1.0:low", "-s", surrogate, "--out", out)
+    assert "0 pictures cloaked, 4 were before" in again.output
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--cloak", "fawkes-v1.0:hihg"], "low, mid, high"),
+        (["--cloak", "fawkes-v0.3:low"], "--targets"),
+        (["--cloak", "lowkey"], "--lpips"),
+    ],
+)
+def test_cloak_says_what_is_missing(people, surrogate, tmp_path, options, says):
+    done = script("cloak", people("photos", 1, 1), *options, "-s", surrogate, "--out", tmp_path / "cloaks")
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_identification_elsewhere_is_an_error_where_there_is_nothing(scene):
+    done = script(*scene, "--device", "nowhere")
+    assert done.returncode == 2
+    assert "'nowhere' cannot be used" in done.stderr

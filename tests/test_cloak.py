@@ -134,6 +134,25 @@ def test_an_interrupted_run_continues(done, photos, tmp_path):
     assert manifest.read_text() == (done.folder / "manifest.csv").read_text()
 
 
+def test_any_module_with_a_spec_is_a_surrogate(photos, tmp_path):
+    class Colours(torch.nn.Module):
+        def __init__(self, power):
+            super().__init__()
+            self.power = torch.nn.Parameter(torch.tensor(power))
+
+        def forward(self, faces):
+            return torch.nn.functional.avg_pool2d(faces, 8).flatten(1) ** self.power
+
+    spec = replace(SURROGATES[0], name="colours", architecture=None, weights=Path("none"))
+    digests = set()
+    for number, power in enumerate((1.0, 3.0)):
+        found = fc.cloak(photos, LOW, surrogates=[(Colours(power), spec)], out=tmp_path / str(number))
+        (stated,) = json.loads((found.folder / "cloak.json").read_text())["surrogates"]
+        digests.add(stated["digest"])
+        assert all(float(row["shift_colours"]) > 0 for row in found.rows)
+    assert len(digests) == 2
+
+
 def test_a_changed_source_is_cloaked_again(photos, tmp_path):
     copy = draw(tmp_path / "photos", range(1), 2)
     fc.cloak(copy, LOW, surrogates=SURROGATES[:1], out=tmp_path / "out")

@@ -64,7 +64,7 @@ def test_pictures_and_sheets_are_there_to_look_at(finished):
 
 def test_the_command_says_who_is_identified_and_what_to_do_next(finished, offline, monkeypatch):
     folder = finished.sheet.parent  # finished before: what it cloaked and embedded is not done again
-    monkeypatch.setattr("facecure.cloak_run.CloakRun._cloak", None)
+    monkeypatch.setattr("facecure.cloaking.run.CloakRun._cloak", None)
     done = CliRunner().invoke(app, ["demo", "--out", str(folder)], catch_exceptions=False)
     assert done.exit_code == 0
     assert "clean error" in done.output

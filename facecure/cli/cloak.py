@@ -13,7 +13,7 @@ from rich.table import Table
 from facecure.cli.console import DetectorOption, ProtocolName, ThreadsOption, app, make_folder, plain, wide_console
 from facecure.cli.console import progress as progress_bars
 from facecure.cloak import cloak as cloak_pictures
-from facecure.cloak_run import MEASURES
+from facecure.cloaking.measure import MEASURES
 
 
 @app.command(

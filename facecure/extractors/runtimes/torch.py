@@ -45,6 +45,15 @@ def load_network(spec: ExtractorSpec) -> tuple[nn.Module, str]:
     return network.eval().requires_grad_(False), hashlib.sha256(data).hexdigest()
 
 
+def state_sha256(network: nn.Module) -> str:
+    """Return the SHA-256 of a network's parameters and buffers, names included: what stands in for a file's."""
+    found = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
 def _state(loaded: Any) -> dict[str, Any]:
     """Return the state dict in what a file holds; raises `ValueError` where that is not one."""
     import torch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
-from facecure.cloak_faces import Tool, ToolFace
+from facecure.cloaking.faces import Tool, ToolFace
+from facecure.cloaking.measure import MEASURES, measured, png, quantised
 from facecure.embed import Progress
-from facecure.errors import InputError
 from facecure.ledger import Ledger
 from facecure.pictures.decode import decode
 from facecure.pictures.detect import Detector
@@ -26,14 +24,6 @@ from facecure.types import F32, U8, Exclusion, Sample, digest_of
 if TYPE_CHECKING:
     from facecure.cloaks.loop import Record
 
-FRAME = 5  # outermost pixels, which DSSIM hardly sees (Q8)
-# column of the manifest: what people read
-MEASURES = {
-    "dssim": "DSSIM",
-    "max_delta": "largest change, grey levels",
-    "mean_delta": "mean change, grey levels",
-    "frame_share": "share of it in the 5-pixel frame",
-}
 COLUMNS = ("identity", "path", "key", "cloak", "target", "source", "source_sha256", "sha256", "clean", *MEASURES)
 _SMALLEST = 32  # side of a photo that can hold a face
 
@@ -172,7 +162,7 @@ class CloakRun:
             self._progress("iterations of this batch", record.iteration, tool.cloak.iterations)
             if self._trace is not None:
                 self._note(self._trace, tool, faces, record)
-        pictures = _quantised(tool.cloak.finish(state).cpu().numpy(), truncate=tool.cloak.rules == "facecure-2021")
+        pictures = quantised(tool.cloak.finish(state).cpu().numpy(), truncate=tool.cloak.rules == "facecure-2021")
         for i, (face, cloaked, aim) in enumerate(zip(faces, pictures, aims, strict=True)):
             own = [None if grid is None else grid[i : i + 1] for grid in grids]
             self._put(tool, face, cloaked, aim, own)
@@ -188,8 +178,8 @@ class CloakRun:
         sample = face.sample
         path = Path("cloaked", sample.identity, f"{sample.key}{tool.choice.suffix}.png")
         clean = Path("clean", sample.identity, f"{sample.key}_small.png")
-        data = _png(cloaked)
-        self._ledger.write(self._ledger.folder / clean, _png(face.pixels))
+        data = png(cloaked)
+        self._ledger.write(self._ledger.folder / clean, png(face.pixels))
         self._ledger.write(self._ledger.folder / path, data)
         written = decode((self._ledger.folder / path).read_bytes())
         self._ledger.add(
@@ -203,7 +193,7 @@ class CloakRun:
                 "source_sha256": face.sha256,
                 "sha256": hashlib.sha256(data).hexdigest(),
                 "clean": clean,
-                **_measured(tool, face.pixels, written, grids),
+                **measured(face.pixels, written, tool.cloak.surrogates, grids),
             }
         )
         self.written += 1
@@ -218,45 +208,6 @@ class CloakRun:
                     "visible": float(record.visible[i]), "weight": weight, "accepted": bool(record.accepted[i]),
                 }  # fmt: skip
                 file.write(json.dumps(line) + "\n")
-
-
-def _quantised(pictures: F32, *, truncate: bool) -> U8:
-    """Return float pictures (N, 3, H, W) 0…255 as uint8 (N, H, W, 3): cut off as the tools do (Q30), or rounded."""
-    levels = np.floor(pictures) if truncate else np.rint(pictures)
-    return np.ascontiguousarray(np.clip(levels, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1))
-
-
-def _png(pixels: U8) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
-def _measured(tool: Tool, clean: U8, cloaked: U8, grids: Sequence[Any]) -> dict[str, str]:
-    """Return what the written picture changed: DSSIM, grey levels, share of them in the frame, shift of embeddings."""
-    import torch
-
-    from facecure.cloaks.dssim import Dssim
-    from facecure.cloaks.surrogate import unit
-
-    if clean.shape != cloaked.shape:
-        raise InputError(f"a cloaked picture was written as {cloaked.shape}, not {clean.shape}")
-    delta = cloaked.astype(np.int64) - clean
-    size = np.abs(delta)
-    both = torch.from_numpy(np.stack([clean, cloaked]).transpose(0, 3, 1, 2).astype(np.float32))
-    dssim, _ = Dssim(both[:1])(both[1:] - both[:1])
-    inner = size[FRAME:-FRAME, FRAME:-FRAME].sum()
-    found = {
-        "dssim": float(dssim[0]),
-        "max_delta": float(size.max()),
-        "mean_delta": float(size.mean()),
-        "frame_share": float(1 - inner / size.sum()) if size.any() else 0.0,
-    }
-    for surrogate, grid in zip(tool.cloak.surrogates, grids, strict=True):
-        twice = None if grid is None else torch.cat([grid, grid])
-        vectors = unit(surrogate.embed(both.to(surrogate.device), twice))
-        found[f"shift_{surrogate.name}"] = float((vectors[0] - vectors[1]).norm())
-    return {key: f"{value:.6g}" for key, value in found.items()}
 
 
 def _seed(*parts: object) -> int:

@@ -1,0 +1,71 @@
+"""What a cloak changed, measured on the picture as written."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from facecure.errors import InputError
+from facecure.types import F32, U8
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from facecure.cloaks.surrogate import Surrogate
+
+FRAME = 5  # outermost pixels, which DSSIM hardly sees (Q8)
+# column of the manifest: what people read
+MEASURES = {
+    "dssim": "DSSIM",
+    "max_delta": "largest change, grey levels",
+    "mean_delta": "mean change, grey levels",
+    "frame_share": "share of it in the 5-pixel frame",
+}
+
+
+def quantised(pictures: F32, *, truncate: bool) -> U8:
+    """Return float pictures (N, 3, H, W) 0…255 as uint8 (N, H, W, 3): cut off as the tools do (Q30), or rounded."""
+    levels = np.floor(pictures) if truncate else np.rint(pictures)
+    return np.ascontiguousarray(np.clip(levels, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1))
+
+
+def png(pixels: U8) -> bytes:
+    """Return a PNG file of uint8 RGB pixels."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def measured(clean: U8, cloaked: U8, surrogates: Sequence[Surrogate], grids: Sequence[Tensor | None]) -> dict[str, str]:
+    """Return what a written picture changed, as text: `MEASURES`, and `shift_NAME` per surrogate.
+
+    A shift is the Euclidean distance of unit embeddings, 0…2, each surrogate looking through its grid. Raises
+    `InputError` where both pictures differ in size.
+    """
+    import torch
+
+    from facecure.cloaks.dssim import Dssim
+    from facecure.cloaks.surrogate import unit
+
+    if clean.shape != cloaked.shape:
+        raise InputError(f"a cloaked picture was written as {cloaked.shape}, not {clean.shape}")
+    delta = cloaked.astype(np.int64) - clean
+    size = np.abs(delta)
+    both = torch.from_numpy(np.stack([clean, cloaked]).transpose(0, 3, 1, 2).astype(np.float32))
+    dssim, _ = Dssim(both[:1])(both[1:] - both[:1])
+    inner = size[FRAME:-FRAME, FRAME:-FRAME].sum()
+    found = {
+        "dssim": float(dssim[0]),
+        "max_delta": float(size.max()),
+        "mean_delta": float(size.mean()),
+        "frame_share": float(1 - inner / size.sum()) if size.any() else 0.0,
+    }
+    for surrogate, grid in zip(surrogates, grids, strict=True):
+        twice = None if grid is None else torch.cat([grid, grid])
+        vectors = unit(surrogate.embed(both.to(surrogate.device), twice))
+        found[f"shift_{surrogate.name}"] = float((vectors[0] - vectors[1]).norm())
+    return {key: f"{value:.6g}" for key, value in found.items()}
