@@ -6,6 +6,8 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ import numpy as np
 
 from facecure.cloaking.faces import Tool, ToolFace
 from facecure.cloaking.measure import MEASURES, measured, png, quantised
+from facecure.cloaks.targets import PICTURES, assign_targets, choose_target
 from facecure.embed import Progress
 from facecure.ledger import Ledger
 from facecure.pictures.decode import decode
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from facecure.cloaks.loop import Record
 
 COLUMNS = ("identity", "path", "key", "cloak", "target", "source", "source_sha256", "sha256", "clean", *MEASURES)
+_TARGETS_HELD = 32  # people whose faces are kept in memory
 _SMALLEST = 32  # side of a photo that can hold a face
 
 
@@ -40,7 +44,9 @@ class CloakRun:
         self._ledger, self._tools, self._seed, self._threads = ledger, tools, seed, threads
         self._detector = detector if any(tool.needs_landmarks for tool in tools) else None
         self._trace, self._progress = trace, progress
-        self._targets: dict[str, tuple[Sequence[ToolFace], dict[str, int]]] = {}  # identity -> faces, key -> which
+        self._aims: dict[str, tuple[str, dict[str, int]]] = {}  # identity -> target, key -> which of their faces
+        self._others: dict[str, list[Sample]] = defaultdict(list)  # whom one may aim at
+        self._target_faces = lru_cache(maxsize=_TARGETS_HELD)(self._read_target)
         if trace is not None:
             trace.write_text("")
 
@@ -74,12 +80,13 @@ class CloakRun:
 
     def choose_targets(self, samples: Sequence[Sample], source: Path) -> None:
         """Choose whom each person's pictures aim at, for tools that aim (§4, Target selection)."""
-        from facecure.cloaks.targets import PICTURES, assign_targets, choose_target
-
-        (tool,) = (tool for tool in self._tools if tool.choice.name == "fawkes-v0.3")
+        tool = self._aiming()
         others, excluded, _ = read_samples(source)
         self.excluded += excluded
-        mean = {name: np.mean(found, axis=0) for name, found in self._embeddings(tool, others, "targets").items()}
+        for sample in others:
+            self._others[sample.identity].append(sample)
+        theirs = self._embeddings(tool, others, "targets")
+        mean = {name: np.mean(found, axis=0) for name, found in theirs.items()}
         keys: dict[str, list[str]] = defaultdict(list)
         for sample in samples:
             keys[sample.identity].append(sample.key)
@@ -88,10 +95,8 @@ class CloakRun:
             table = np.array([mean[name] for name in names], np.float32)
             seed = _seed(self._seed, "target", identity)
             chosen = names[choose_target(np.array(own), table, seed)]
-            theirs = [s for s in others if s.identity == chosen]
-            faces = [f for loaded in self._read(theirs) if (f := self._face(tool, loaded)) is not None][:PICTURES]
-            which = assign_targets(len(keys[identity]), len(faces), seed)
-            self._targets[identity] = faces, dict(zip(keys[identity], which, strict=True))
+            which = assign_targets(len(keys[identity]), min(len(theirs[chosen]), PICTURES), seed)
+            self._aims[identity] = chosen, dict(zip(keys[identity], which, strict=True))
 
     def _embeddings(self, tool: Tool, samples: Sequence[Sample], stage: str) -> dict[str, list[F32]]:
         """Return, per identity, one vector per usable picture: all surrogates' embeddings, joined."""
@@ -102,7 +107,9 @@ class CloakRun:
             faces += [] if face is None else [face]
             if faces and (len(faces) == 16 or done == len(samples)):
                 pixels, grids = tool.pixels(faces), tool.grids(faces)
-                parts = [s.embed(pixels, grid).cpu() for s, grid in zip(tool.cloak.surrogates, grids, strict=True)]
+                parts = [
+                    s.embed(pixels, grid).cpu().numpy() for s, grid in zip(tool.cloak.surrogates, grids, strict=True)
+                ]
                 for one, vector in zip(faces, np.concatenate(parts, axis=1), strict=True):
                     found[one.sample.identity].append(vector)
                 faces.clear()
@@ -170,8 +177,17 @@ class CloakRun:
     def _aim(self, tool: Tool, sample: Sample) -> ToolFace | None:
         if tool.choice.name != "fawkes-v0.3":
             return None
-        faces, which = self._targets[sample.identity]
-        return faces[which[sample.key]]
+        target, which = self._aims[sample.identity]
+        return self._target_faces(target)[which[sample.key]]
+
+    def _aiming(self) -> Tool:
+        """Return the tool that aims; several of a mix see the same faces."""
+        return next(tool for tool in self._tools if tool.choice.name == "fawkes-v0.3")
+
+    def _read_target(self, target: str) -> list[ToolFace]:
+        """Return a target's usable faces, in the order in which they were counted."""
+        found = (self._face(self._aiming(), loaded, note=False) for loaded in self._read(self._others[target]))
+        return list(islice((face for face in found if face is not None), PICTURES))
 
     def _put(self, tool: Tool, face: ToolFace, cloaked: U8, aim: ToolFace | None, grids: Sequence[Any]) -> None:
         """Write one picture and its clean counterpart, read it back, measure it and enter it in the manifest."""
