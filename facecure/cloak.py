@@ -19,7 +19,7 @@ from facecure.extractors.spec import ExtractorSpec, read_spec
 from facecure.kernels import available_threads
 from facecure.kernels.device import torch_device
 from facecure.ledger import Ledger
-from facecure.pictures.detect import Detector
+from facecure.pictures.detect import open_detector
 from facecure.pictures.manifest import read_sets
 from facecure.types import Exclusion
 
@@ -99,7 +99,7 @@ def cloak(
     models = [_surrogate(network, spec, str(where), precision) for (network, _), spec in zip(given, specs, strict=True)]
     options = Options(protocol, penalty, reference_batch, _lpips(lpips, choices, str(where)))
     tools = [Tool(choice, make(choice, models, options), specs, protocol) for choice in choices]
-    finder = Detector(Path(detector)) if detector else None
+    finder = open_detector(detector)
     if finder is None and any(tool.needs_landmarks for tool in tools):
         raise InputError(
             "these surrogates align faces: name a YuNet ONNX file with --detector FILE or FACECURE_DETECTOR, or ask "

@@ -15,14 +15,13 @@ from facecure.errors import InputError
 from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.spec import read_spec
 from facecure.kernels.device import torch_device
-from facecure.pictures.detect import Detector
+from facecure.pictures.detect import open_detector
 from facecure.pictures.manifest import read_sets
 from facecure.protocols.population import population
 from facecure.protocols.split import Protocol, make_split
 from facecure.protocols.summary import summarise
 from facecure.types import Cell, Exclusion, Outcome, Report, Sample
 
-DETECTOR_VARIABLE = "FACECURE_DETECTOR"
 _NOTES: dict[str, tuple[str, ...]] = {
     "corrected": (
         "one split per identity, drawn from its own picture names: nobody's split depends on other people (§7.1, §7.2)",
@@ -83,7 +82,7 @@ def evaluate(
         for e in extractors
     ]
     check_extractors(ready)
-    finder = _detector(detector)
+    finder = open_detector(detector)
     sets = read_sets(
         Path(clean),
         {name: Path(folder) for name, folder in cloaked.items()},
@@ -137,11 +136,6 @@ def evaluate(
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         },
     )
-
-
-def _detector(file: str | os.PathLike[str] | None) -> Detector | None:
-    named = file or os.environ.get(DETECTOR_VARIABLE)
-    return Detector(Path(named)) if named else None
 
 
 def _usable(table: EmbeddingTable) -> tuple[list[int], list[Exclusion]]:

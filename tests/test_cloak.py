@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +17,16 @@ import facecure as fc  # noqa: E402
 from facecure.cloaks.dssim import dssim_numpy  # noqa: E402
 from facecure.errors import InputError  # noqa: E402
 from facecure.extractors.packaged import packaged_specs, packaged_surrogate  # noqa: E402
+from facecure.pictures import detect  # noqa: E402
 from facecure.pictures.align import cut_face  # noqa: E402
 from facecure.pictures.synthetic import make_person, render  # noqa: E402
 from facecure.types import FaceGeometry  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _no_detector(monkeypatch):
+    monkeypatch.delenv(detect.VARIABLE, raising=False)
+
 
 SURROGATES = [packaged_surrogate(file) for file in packaged_specs()[:2]]
 LOW = "fawkes-v1.0:low"
@@ -252,7 +258,7 @@ class TestAlignment:
             def landmarks(self, picture):
                 return known.get(picture.tobytes())
 
-        monkeypatch.setattr(sys.modules["facecure.cloak"], "Detector", Fake)
+        monkeypatch.setattr(detect, "Detector", Fake)
         return "fake.onnx"
 
     def test_aligned_surrogates_need_a_detector(self, photos, tmp_path):

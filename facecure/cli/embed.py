@@ -16,7 +16,7 @@ from facecure.embed import embed as embed_pictures
 from facecure.environment import environment
 from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.spec import read_spec
-from facecure.pictures.detect import Detector
+from facecure.pictures.detect import open_detector
 from facecure.pictures.manifest import read_samples
 
 
@@ -35,7 +35,7 @@ def embed(
 ) -> None:
     """Embeddings of all pictures in a folder, one NPZ file per extractor."""
     ready = [open_extractor(read_spec(spec), threads=threads) for spec in extractor]
-    finder = Detector(detector) if detector else None
+    finder = open_detector(detector)
     samples, excluded, warnings = read_samples(pictures)
     make_folder(out)
     with progress_bars() as progress:

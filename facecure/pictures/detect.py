@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from facecure.errors import InputError
 from facecure.types import F64, U8, digest_of
 
+VARIABLE = "FACECURE_DETECTOR"  # the environment variable that names a file where the caller names none
 THRESHOLD = 0.5
 RETRY_PADDING = 0.3  # of each side, for crops so tight that the network sees no head
 # Larger photos are reduced for detection only: YuNet knows faces up to some hundred pixels, and on close-ups beyond its
@@ -21,6 +23,12 @@ RETRY_PADDING = 0.3  # of each side, for crops so tight that the network sees no
 LONGEST_SIDE = 640
 
 _QUIET = threading.Lock()  # the log level is one for the whole process
+
+
+def open_detector(file: str | os.PathLike[str] | None) -> Detector | None:
+    """Return the detector of a file or, without one, of FACECURE_DETECTOR; None where neither names any."""
+    named = file or os.environ.get(VARIABLE)
+    return Detector(Path(named)) if named else None
 
 
 class Detector:
