@@ -11,6 +11,7 @@
 
 #include "devices.h"
 #include "dlpack.h"
+#include "dssim.h"
 #include "near_rows.h"
 #include "quantize.h"
 #include "segment_nearest.h"
@@ -202,6 +203,33 @@ py::tuple nearest_of_segments(const Array<float>& probes, const Array<float>& ro
   return py::make_tuple(distance, row);
 }
 
+py::tuple dssim(const Array<float>& perturbation, const Array<float>& source, const Array<float>& source_mean,
+                const Array<float>& mean, const Array<float>& contrast, const Array<float>& weights, float luminance,
+                int threads, const std::optional<std::string>& simd) {
+  require(perturbation.ndim() == 3 && perturbation.shape(1) >= dssim_window && perturbation.shape(2) >= dssim_window,
+          "perturbation must be (planes, H, W), H, W ≥ 11");
+  const py::ssize_t planes = perturbation.shape(0), height = perturbation.shape(1), width = perturbation.shape(2);
+  const auto shaped = [&](const Array<float>& a, py::ssize_t h, py::ssize_t w) {
+    return a.ndim() == 3 && a.shape(0) == planes && a.shape(1) == h && a.shape(2) == w;
+  };
+  require(shaped(source, height, width), "source must have the shape of perturbation");
+  for (const auto* map : {&source_mean, &mean, &contrast})
+    require(shaped(*map, height - dssim_window + 1, width - dssim_window + 1), "maps must have a value per window");
+  require(weights.size() == dssim_window && threads > 0 && width < 1 << 24 && height < 1 << 24,
+          "weights must be 11, threads positive");
+  Array<double> value(planes);
+  Array<float> gradient({planes, height, width});
+  const DssimPlanes job{perturbation.data(), source.data(), source_mean.data(), mean.data(), contrast.data(),
+                        weights.data(), luminance, planes, int(height), int(width), threads, parse_simd(simd)};
+  auto *to_value = value.mutable_data();
+  auto *to_gradient = gradient.mutable_data();
+  {
+    py::gil_scoped_release release;
+    dssim_planes(job, to_value, to_gradient);
+  }
+  return py::make_tuple(value, gradient);
+}
+
 py::dict build_info() {
   py::dict info;
   info["commit"] = FACECURE_COMMIT;
@@ -224,6 +252,9 @@ PYBIND11_MODULE(_core, module) {
   module.def("warp_faces", &warp, py::kw_only(), py::arg("pictures"), py::arg("matrices"), py::arg("height"),
              py::arg("width"), py::arg("replicate"), py::arg("table"), py::arg("channels"), py::arg("planar"),
              py::arg("threads"), py::arg("simd"));
+  module.def("dssim_planes", &dssim, py::kw_only(), py::arg("perturbation"), py::arg("source"), py::arg("source_mean"),
+             py::arg("mean"), py::arg("contrast"), py::arg("weights"), py::arg("luminance"), py::arg("threads"),
+             py::arg("simd"));
   module.def("dlpack_view", &dlpack_view, py::arg("capsule"));
 #ifdef FACECURE_HAS_CUDA
   module.def("warp_faces_cuda", &warp_on_device, py::kw_only(), py::arg("pictures"), py::arg("matrices"),

@@ -36,6 +36,18 @@ def warp_faces_cuda(
     planar: bool,
     stream: int,
 ) -> None: ...
+def dssim_planes(
+    *,
+    perturbation: npt.NDArray[np.float32],
+    source: npt.NDArray[np.float32],
+    source_mean: npt.NDArray[np.float32],
+    mean: npt.NDArray[np.float32],
+    contrast: npt.NDArray[np.float32],
+    weights: npt.NDArray[np.float32],
+    luminance: float,
+    threads: int,
+    simd: str | None,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]: ...
 def dlpack_view(
     capsule: object,
 ) -> tuple[int, list[int], list[int] | None, int, int, int, int]: ...

@@ -12,48 +12,64 @@ is computed once.
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from facecure.cloaks.gaussian import valid, valid_transposed, weights
 from facecure.errors import InputError
+from facecure.kernels import DssimSource, dssim_planes
+from facecure.kernels.dssim import C1, C2, CENTRE
 from facecure.types import F64
 
 WINDOW = weights(11, 1.5)
-_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 class Dssim:
-    """DSSIM from fixed sources, float32 (N, 3, H, W) RGB 0…255, H and W at least 11."""
+    """DSSIM from fixed sources, (N, 3, H, W) RGB 0…255, H and W at least 11.
+
+    float32 on the CPU runs natively (`kernels.dssim_planes`), anything else in torch.
+    """
 
     def __init__(self, sources: Tensor) -> None:
         if min(sources.shape[-2:]) < len(WINDOW):
             raise InputError(f"DSSIM needs pictures of at least 11×11 pixels, not {tuple(sources.shape[-2:])}")
-        self._centred = sources.double() - 128  # variances do not depend on it, rounding does
-        mean = valid(self._centred, WINDOW)
-        variance = valid(self._centred.square(), WINDOW) - mean.square()
-        self._centred_mean, self._mean = mean.to(sources), (mean + 128).to(sources)
-        self._twice_variance = (2 * variance + _C2).to(sources)
-        self._centred = self._centred.to(sources)
+        centred = sources.double() - CENTRE
+        mean = valid(centred, WINDOW)
+        variance = valid(centred.square(), WINDOW) - mean.square()
+        self._centred, self._centred_mean = centred.to(sources), mean.to(sources)
+        self._mean, self._contrast = (mean + CENTRE).to(sources), (2 * variance + C2).to(sources)
+        self._native: DssimSource | None = None
+        if sources.device.type == "cpu" and sources.dtype == torch.float32:
+            maps = (self._centred, self._centred_mean, self._mean, self._contrast)
+            planes = [np.ascontiguousarray(m.flatten(0, 1).numpy()) for m in maps]
+            self._native = DssimSource(planes[0], planes[1], planes[2], planes[3], WINDOW.astype(np.float32))
 
     def __call__(self, perturbations: Tensor) -> tuple[Tensor, Tensor]:
         """Return D (N,) of the pictures source + perturbation and its gradient (N, 3, H, W).
 
-        `perturbations` float32 (N, 3, H, W) are differences in grey levels.
+        `perturbations` (N, 3, H, W) are differences in grey levels.
         """
+        if self._native is None:
+            return self._in_torch(perturbations)
+        planes = perturbations.detach().flatten(0, 1).numpy()
+        value, gradient = dssim_planes(planes, self._native, threads=torch.get_num_threads())
+        of_pictures = torch.from_numpy(value.reshape(-1, 3).mean(axis=1).astype(np.float32))
+        return of_pictures, torch.from_numpy(gradient).reshape(perturbations.shape) / 3
+
+    def _in_torch(self, perturbations: Tensor) -> tuple[Tensor, Tensor]:
         d, s = perturbations, self._centred
         mean_d = valid(d, WINDOW)
         covariance = valid(s * d, WINDOW) - self._centred_mean * mean_d
         variance_d = valid(d * d, WINDOW) - mean_d.square()
         mean_a = self._mean + mean_d
-        luminance = mean_a.square() + self._mean.square() + _C1
-        contrast = self._twice_variance + 2 * covariance + variance_d
+        luminance = mean_a.square() + self._mean.square() + C1
+        contrast = self._contrast + 2 * covariance + variance_d
         a, b = mean_d.square() / luminance, variance_d / contrast
-        left_a, left_b = 1 - a, 1 - b
         value = ((a + b - a * b) / 2).mean(dim=(1, 2, 3))
         # dA = (2 μd − 2 A μa) / luminance · dμd;  dB = ((1 − B) dσd² − 2 B dσsd) / contrast
-        by_variance = left_a * left_b / contrast
-        by_covariance = -2 * left_a * b / contrast
-        by_mean = left_b * 2 * (mean_d - a * mean_a) / luminance
+        by_variance = (1 - a) * (1 - b) / contrast
+        by_covariance = -2 * (1 - a) * b / contrast
+        by_mean = 2 * (1 - b) * (mean_d - a * mean_a) / luminance
         by_mean -= 2 * mean_d * by_variance + self._centred_mean * by_covariance
         gradient = valid_transposed(by_mean, WINDOW)
         gradient += 2 * d * valid_transposed(by_variance, WINDOW) + s * valid_transposed(by_covariance, WINDOW)
@@ -75,10 +91,10 @@ def dssim_numpy(pictures: F64, sources: F64) -> tuple[F64, F64]:
     a, s = pictures, sources
     mean_a, mean_s = mean(a), mean(s)
     square_a, square_s, product = mean(a * a), mean(s * s), mean(a * s)
-    below_l = mean_a**2 + mean_s**2 + _C1
-    below_c = square_a + square_s - mean_a**2 - mean_s**2 + _C2
-    luminance = (2 * mean_a * mean_s + _C1) / below_l
-    contrast = (2 * (product - mean_a * mean_s) + _C2) / below_c
+    below_l = mean_a**2 + mean_s**2 + C1
+    below_c = square_a + square_s - mean_a**2 - mean_s**2 + C2
+    luminance = (2 * mean_a * mean_s + C1) / below_l
+    contrast = (2 * (product - mean_a * mean_s) + C2) / below_c
     count = luminance[0].size
     # d(l·cs): through μa, E[a²] and E[as]
     by_mean = contrast * (2 * mean_s - 2 * mean_a * luminance) / below_l

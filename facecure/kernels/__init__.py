@@ -4,6 +4,9 @@ Every operation exists twice: `name` calls the compiled extension, `name_numpy` 
 signature. There is no fallback from one to the other.
 """
 
+from facecure.kernels.dssim import DssimSource as DssimSource
+from facecure.kernels.dssim import dssim_planes as dssim_planes
+from facecure.kernels.dssim import dssim_planes_numpy as dssim_planes_numpy
 from facecure.kernels.scan import Quantized as Quantized
 from facecure.kernels.scan import Reach as Reach
 from facecure.kernels.scan import has_vnni as has_vnni

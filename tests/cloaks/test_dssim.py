@@ -37,6 +37,14 @@ def test_value_and_gradient_equal_the_definition(kind, strength, size):
 
 
 @pytest.mark.parametrize("size", [(11, 12), (20, 20)], ids=str)
+def test_torch_gives_what_native_code_gives(size):
+    source = torch.from_numpy(pictures("noise", 3, size))
+    delta = torch.from_numpy(np.random.default_rng(8).normal(0, 6, source.shape))
+    for ours, other in zip(Dssim(source.float())(delta.float()), Dssim(source)(delta), strict=True):
+        assert (ours - other).norm() <= 2e-5 * other.norm()
+
+
+@pytest.mark.parametrize("size", [(11, 12), (20, 20)], ids=str)
 def test_the_definitions_gradient_is_one(size):
     source = pictures("noise", 1, size)
     a = source + np.random.default_rng(5).normal(0, 9, source.shape)

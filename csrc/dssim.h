@@ -1,0 +1,32 @@
+// Structural dissimilarity of a perturbed picture and its gradient, plane by plane (specification §2).
+#pragma once
+
+#include <cstdint>
+
+#include "simd.h"
+
+namespace facecure {
+
+constexpr int dssim_window = 11;
+
+struct DssimPlanes {
+  const float* perturbation;   // d, (planes, height, width)
+  const float* source;         // s less a constant, likewise
+  const float* source_mean;    // of that, over windows: (planes, height − 10, width − 10)
+  const float* mean;           // of s itself
+  const float* contrast;       // 2 σs² + c2
+  const float* weights;        // (dssim_window), symmetric
+  float luminance;             // c1
+  std::int64_t planes;
+  int height;                  // at least dssim_window, like width
+  int width;
+  int threads;
+  Simd simd;
+};
+
+// Writes per plane the sum over windows of A + B − AB, and twice the gradient of half that sum, which the caller divides
+// by the number of windows: A = μd² / (μa² + μs² + c1), B = σd² / (σa² + σs² + c2), a = s + d. Rows stream through: a
+// plane needs a few dozen rows of scratch, whatever its size. The same bits for every instruction set and thread count.
+void dssim_planes(const DssimPlanes& job, double* value, float* gradient);
+
+}  // namespace facecure
