@@ -112,10 +112,11 @@ def _control_errors(
     cloaked = np.concatenate([np.empty(0, np.int64), *(group[i].cloaked for i in enrolled)])
     starts = np.cumsum([0, *(len(group[i].cloaked) for i in enrolled)])[:-1]
     # wrong without any cloak, whoever is protected; saved by u's absence; lost to u's cloaks
-    errors = np.array([(~right & (split.control_labels != label)).sum() for label in labels], np.int64)
+    people = 1 + max(int(split.control_labels.max(initial=0)), int(nearest_impostor.max(initial=0)), *labels)
+    wrong = np.bincount(split.control_labels[~right], minlength=people)
     saved = ~right & right_without
-    for column, label in enumerate(labels):
-        errors[column] -= (saved & (nearest_impostor == label)).sum()
+    saved &= nearest_impostor >= 0
+    errors = wrong.sum() - wrong[labels] - np.bincount(nearest_impostor[saved], minlength=people)[labels]
     searched = vectors[split.controls]
     for block, hidden in closer(searched, mate.distance, vectors[cloaked], starts, block_bytes, device):
         own = split.control_labels[block, None] == labels[enrolled]
