@@ -21,7 +21,7 @@ from facecure.kernels.device import torch_device
 from facecure.ledger import Ledger
 from facecure.pictures.detect import open_detector
 from facecure.pictures.manifest import read_sets
-from facecure.types import Exclusion
+from facecure.types import Exclusion, ProtocolName
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +56,7 @@ def cloak(
     targets: str | os.PathLike[str] | None = None,
     detector: str | os.PathLike[str] | None = None,
     lpips: str | None = None,
-    protocol: Literal["corrected", "facecure-2021"] = "corrected",
+    protocol: ProtocolName = "corrected",
     penalty: float | None = None,
     reference_batch: int | None = None,
     seed: int = 0,

@@ -18,9 +18,9 @@ from facecure.kernels.device import torch_device
 from facecure.pictures.detect import open_detector
 from facecure.pictures.manifest import read_sets
 from facecure.protocols.population import population
-from facecure.protocols.split import Protocol, make_split
+from facecure.protocols.split import make_split
 from facecure.protocols.summary import summarise
-from facecure.types import Cell, Exclusion, Outcome, Report, Sample
+from facecure.types import Cell, Exclusion, Outcome, ProtocolName, Report, Sample
 
 _NOTES: dict[str, tuple[str, ...]] = {
     "corrected": (
@@ -46,7 +46,7 @@ def evaluate(
     distractors: Sequence[str | os.PathLike[str]] = (),
     unprotected: Mapping[str, str | os.PathLike[str]] | None = None,
     detector: str | os.PathLike[str] | None = None,
-    protocol: Protocol = "corrected",
+    protocol: ProtocolName = "corrected",
     repeats: int | None = None,
     seed: int = 0,
     keep: str | os.PathLike[str] | None = None,
@@ -184,7 +184,7 @@ def _never_cloaked(named: Sequence[Sample], usable: Sequence[Sample]) -> list[Ex
     return excluded
 
 
-def _warnings(extractors: Sequence[Extractor], protocol: Protocol, repeats: int) -> list[str]:
+def _warnings(extractors: Sequence[Extractor], protocol: ProtocolName, repeats: int) -> list[str]:
     found = [
         f"extractor {e.spec.name}: its spec gives no sha256, so nothing proves that {e.spec.weights.name} is the "
         f"published file (found {e.what_ran.get('weights_sha256', 'unknown')})"

@@ -21,6 +21,7 @@ I64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 
 Role = Literal["clean", "cloaked", "unprotected", "distractor"]
+ProtocolName = Literal["corrected", "facecure-2021"]
 
 
 def digest_of(value: object) -> str:

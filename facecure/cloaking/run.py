@@ -169,7 +169,7 @@ class CloakRun:
             self._progress("iterations of this batch", record.iteration, tool.cloak.iterations)
             if self._trace is not None:
                 self._note(self._trace, tool, faces, record)
-        pictures = quantised(tool.cloak.finish(state).cpu().numpy(), truncate=tool.cloak.rules == "facecure-2021")
+        pictures = quantised(tool.cloak.finish(state).cpu().numpy(), truncate=tool.cloak.protocol == "facecure-2021")
         for i, (face, cloaked, aim) in enumerate(zip(faces, pictures, aims, strict=True)):
             own = [None if grid is None else grid[i : i + 1] for grid in grids]
             self._put(tool, face, cloaked, aim, own)

@@ -10,11 +10,12 @@ from typing import Any
 from facecure.cloaks import fawkes_v03, fawkes_v10
 from facecure.cloaks.fawkes_v03 import FawkesV03
 from facecure.cloaks.fawkes_v10 import FawkesV10
-from facecure.cloaks.loop import Cloak, Rules
+from facecure.cloaks.loop import Cloak
 from facecure.cloaks.lowkey import LowKey
 from facecure.cloaks.lpips import Lpips
 from facecure.cloaks.surrogate import Surrogate
 from facecure.errors import InputError
+from facecure.types import ProtocolName
 
 _MODES: dict[str, Sequence[str]] = {
     "fawkes-v0.3": tuple(fawkes_v03.MODES),
@@ -53,7 +54,7 @@ class Options:
     `reference_batch` reproduces how the released code couples the pictures of a batch (Q5, Q15).
     """
 
-    rules: Rules = "corrected"
+    protocol: ProtocolName = "corrected"
     penalty: float | None = None
     reference_batch: int | None = None
     lpips: Lpips | None = None
@@ -92,13 +93,13 @@ def make(choice: Choice, surrogates: Sequence[Surrogate], options: Options) -> C
         raise InputError("a cloak is made against extractors: name at least one surrogate")
     penalty = {} if options.penalty is None else {"penalty": options.penalty}
     if choice.name == "fawkes-v1.0":
-        return FawkesV10(surrogates, fawkes_v10.MODES[choice.mode], options.rules, **penalty)
+        return FawkesV10(surrogates, fawkes_v10.MODES[choice.mode], options.protocol, **penalty)
     if choice.name == "fawkes-v0.3":
         mode, batch = fawkes_v03.MODES[choice.mode], options.reference_batch
-        return FawkesV03(surrogates, mode, options.rules, reference_batch=batch, **penalty)
+        return FawkesV03(surrogates, mode, options.protocol, reference_batch=batch, **penalty)
     return LowKey(
         surrogates,
-        options.rules,
+        options.protocol,
         lpips=options.lpips,
         distinct="-4" in choice.name,
         warp="-warp" in choice.name,

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from facecure.cloaks.adadelta import EPSILON_TF1, Adadelta
 from facecure.cloaks.dssim import Dssim
-from facecure.cloaks.loop import Objective, Rules, Sources
+from facecure.cloaks.loop import Objective, Sources
 from facecure.cloaks.surrogate import Surrogate, lengths
 from facecure.cloaks.tanh import from_tanh, to_tanh
 from facecure.errors import InputError
-from facecure.types import Bool
+from facecure.types import Bool, ProtocolName
 
 _START = 1e-6
 _GREY = 127.5  # what pads a short batch: 0 in tanh space
@@ -80,12 +80,12 @@ class FawkesV03:
         self,
         surrogates: Sequence[Surrogate],
         mode: Mode,
-        rules: Rules = "corrected",
+        protocol: ProtocolName = "corrected",
         *,
         penalty: float = 1e9,
         reference_batch: int | None = None,
     ) -> None:
-        self.name, self.surrogates, self.mode, self.rules = "fawkes-v0.3", surrogates, mode, rules
+        self.name, self.surrogates, self.mode, self.protocol = "fawkes-v0.3", surrogates, mode, protocol
         self.iterations, self.penalty, self.reference_batch = mode.iterations, penalty, reference_batch
 
     def start(self, sources: Sources) -> V03State:
@@ -149,7 +149,7 @@ class FawkesV03:
         if state.iteration == 0:
             return torch.zeros_like(found.feature, dtype=torch.bool).cpu().numpy()
         better = (found.feature > 0) & (found.feature < state.best)
-        if self.rules == "corrected":
+        if self.protocol == "corrected":
             budget = _OVER * self.mode.threshold
             within = found.visible <= budget
             # nothing within the budget yet: the least visible counts
@@ -174,9 +174,9 @@ class FawkesV03:
         return state.pictures.clamp(0, 255)
 
     def parameters(self) -> dict[str, Any]:
-        """Return threshold, iterations, rate, penalty, reference batch and rules."""
+        """Return threshold, iterations, rate, penalty, reference batch and protocol."""
         mode = self.mode
         return {
             "threshold": mode.threshold, "iterations": mode.iterations, "rate": mode.rate, "penalty": self.penalty,
-            "reference_batch": self.reference_batch, "rules": self.rules,
+            "reference_batch": self.reference_batch, "protocol": self.protocol,
         }  # fmt: skip

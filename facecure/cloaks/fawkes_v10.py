@@ -11,10 +11,10 @@ from torch import Tensor
 
 from facecure.cloaks.adadelta import EPSILON_KERAS, Adadelta
 from facecure.cloaks.dssim import Dssim
-from facecure.cloaks.loop import Objective, Rules, Sources, noise, numpy
+from facecure.cloaks.loop import Objective, Sources, noise, numpy
 from facecure.cloaks.surrogate import Surrogate, lengths, unit
 from facecure.cloaks.tanh import from_tanh, to_tanh
-from facecure.types import F32, Bool
+from facecure.types import F32, Bool, ProtocolName
 
 _BOUND = 15.0  # grey levels
 _START = 1e-4
@@ -84,9 +84,9 @@ class FawkesV10:
     size: int | None = 112
 
     def __init__(
-        self, surrogates: Sequence[Surrogate], mode: Mode, rules: Rules = "corrected", *, penalty: float = 1e6
+        self, surrogates: Sequence[Surrogate], mode: Mode, protocol: ProtocolName = "corrected", *, penalty: float = 1e6
     ) -> None:
-        self.name, self.surrogates, self.mode, self.rules = "fawkes-v1.0", surrogates, mode, rules
+        self.name, self.surrogates, self.mode, self.protocol = "fawkes-v1.0", surrogates, mode, protocol
         self.iterations, self.penalty = mode.iterations, penalty
 
     def start(self, sources: Sources) -> V10State:
@@ -127,7 +127,7 @@ class FawkesV10:
         loss = self.penalty * excess.square() - state.weight * feature
         gradient = _each(2 * self.penalty * excess) * by_dssim - _each(state.weight) * by_feature
         kept = beyond.abs() <= _BOUND
-        if self.rules == "corrected":  # Q9: what leads back inside may pass
+        if self.protocol == "corrected":  # Q9: what leads back inside may pass
             kept |= beyond * gradient > 0
         return Objective(loss, feature, visible, gradient * kept * slope, pictures)
 
@@ -151,7 +151,7 @@ class FawkesV10:
         state.optimiser.step(state.variable, found.gradient, self.mode.rate)
         if state.iteration == 0:
             state.variable -= _KICK * found.gradient.sign()
-            if self.rules == "facecure-2021":  # Q10: the kick makes a new variable, whose accumulators start at zero
+            if self.protocol == "facecure-2021":  # Q10: the kick makes a new variable, whose accumulators start at zero
                 state.optimiser.reset()
 
     def weight(self, state: V10State) -> F32:
@@ -166,11 +166,11 @@ class FawkesV10:
         return torch.where(_each(instead), last.pictures, state.pictures).clamp(0, 255)
 
     def parameters(self) -> dict[str, Any]:
-        """Return threshold, iterations, rate, penalty and rules."""
+        """Return threshold, iterations, rate, penalty and protocol."""
         mode = self.mode
         return {
             "threshold": mode.threshold, "iterations": mode.iterations, "rate": mode.rate, "penalty": self.penalty,
-            "rules": self.rules,
+            "protocol": self.protocol,
         }  # fmt: skip
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from facecure.cloaks.surrogate import Surrogate
-from facecure.types import F32, Bool
-
-Rules = Literal["corrected", "facecure-2021"]
+from facecure.types import F32, Bool, ProtocolName
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,8 @@ class Sources:
 class Objective:
     """Values of one iteration, before its update: per picture (N,), and the gradient of the summed loss.
 
-    `feature` is the cloak's own distance of embeddings, `dssim` its visible change (LowKey's is LPIPS).
+    `feature` is the cloak's own distance of embeddings, `visible` the change one sees: DSSIM, or LPIPS for LowKey.
+    `pictures` are those that were judged, 0…255.
     """
 
     loss: Tensor
@@ -74,7 +73,7 @@ class Cloak(Protocol[S]):
     size: int | None  # side of the square face it works on; None: the picture as it is
     iterations: int
     surrogates: Sequence[Surrogate]
-    rules: Rules
+    protocol: ProtocolName
 
     def start(self, sources: Sources) -> S:
         """Return the state before the first iteration."""

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from facecure.cloaks.gaussian import smooth, smooth_transposed
-from facecure.cloaks.loop import Objective, Rules, Sources, noise
+from facecure.cloaks.loop import Objective, Sources, noise
 from facecure.cloaks.lpips import Lpips, squared
 from facecure.cloaks.surrogate import Surrogate, lengths, unit
 from facecure.errors import InputError
-from facecure.types import Bool
+from facecure.types import Bool, ProtocolName
 
 _START, _STEP, _ITERATIONS = 0.005, 0.0025, 50
 _PENALTY = 0.05  # of LPIPS
@@ -52,7 +52,7 @@ class LowKey:
     def __init__(
         self,
         surrogates: Sequence[Surrogate],
-        rules: Rules = "corrected",
+        protocol: ProtocolName = "corrected",
         *,
         lpips: Lpips | None,
         distinct: bool = False,
@@ -60,7 +60,7 @@ class LowKey:
         first_only: bool = False,
     ) -> None:
         self.name = "lowkey" + ("-4" if distinct else "") + ("-warp" if warp else "")
-        self.surrogates, self.rules, self.lpips = surrogates, rules, lpips
+        self.surrogates, self.protocol, self.lpips = surrogates, protocol, lpips
         self.size, self.warp, self.distinct, self.first_only = None if warp else 112, warp, distinct, first_only
         used = [s if distinct else [t for t in surrogates if t.architecture == s.architecture][-1] for s in surrogates]
         # equal members are computed once and count as often as they occur
@@ -135,12 +135,12 @@ class LowKey:
         return 255 * state.variable.clamp(0, 1)
 
     def parameters(self) -> dict[str, Any]:
-        """Return members' shares, LPIPS and rules."""
+        """Return members' shares, LPIPS and protocol."""
         return {
             "iterations": self.iterations,
             "step": _STEP,
             "shares": {s.name: share for s, share in zip(self.surrogates, self._shares, strict=True)},
             "lpips": None if self.lpips is None else self.lpips.what,
             "first_only": self.first_only,
-            "rules": self.rules,
+            "protocol": self.protocol,
         }

@@ -116,7 +116,7 @@ def _control_errors(
     wrong = np.bincount(split.control_labels[~right], minlength=people)
     saved = ~right & right_without
     saved &= nearest_impostor >= 0
-    errors = wrong.sum() - wrong[labels] - np.bincount(nearest_impostor[saved], minlength=people)[labels]
+    errors: I64 = wrong.sum() - wrong[labels] - np.bincount(nearest_impostor[saved], minlength=people)[labels]
     searched = vectors[split.controls]
     for block, hidden in closer(searched, mate.distance, vectors[cloaked], starts, block_bytes, device):
         own = split.control_labels[block, None] == labels[enrolled]

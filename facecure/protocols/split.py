@@ -13,13 +13,11 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from facecure.types import I64, Sample
+from facecure.types import I64, ProtocolName, Sample
 
-Protocol = Literal["corrected", "facecure-2021"]
 PROBE_SHARE = 0.3
 
 
@@ -53,7 +51,9 @@ class Split:
     protected: Mapping[str, tuple[Protected, ...]]
 
 
-def make_split(samples: Sequence[Sample], cloaks: Sequence[str], protocol: Protocol, seed: int, repeat: int) -> Split:
+def make_split(
+    samples: Sequence[Sample], cloaks: Sequence[str], protocol: ProtocolName, seed: int, repeat: int
+) -> Split:
     """Return split number `repeat` of the usable samples; row i of the embedding table is `samples[i]`.
 
     `seed` and `repeat` are not used by `facecure-2021`, which has the one split of `random.seed(10)`.

@@ -17,7 +17,7 @@ def test_every_name_makes_its_cloak(tiny, name):
     cloak = make(choice, [tiny(0), tiny(1)], Options())
     assert cloak.name == name.partition(":")[0]
     assert str(choice) == name
-    assert cloak.parameters()["rules"] == "corrected"
+    assert cloak.parameters()["protocol"] == "corrected"
 
 
 @pytest.mark.parametrize(

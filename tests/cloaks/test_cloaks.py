@@ -21,9 +21,9 @@ FACES = torch.from_numpy(
     np.stack([render(make_person(i), 0).pixels for i in range(7)]).transpose(0, 3, 1, 2).astype(np.float32)
 )
 MAKERS = {
-    "fawkes-v1.0": lambda surrogates, rules: FawkesV10(surrogates, Mode(0.01, 12, 20), rules),
-    "fawkes-v0.3": lambda surrogates, rules: FawkesV03(surrogates, Mode03(0.005, 12, 30), rules),
-    "lowkey": lambda surrogates, rules: LowKey(surrogates, rules, lpips=None),
+    "fawkes-v1.0": lambda surrogates, protocol: FawkesV10(surrogates, Mode(0.01, 12, 20), protocol),
+    "fawkes-v0.3": lambda surrogates, protocol: FawkesV03(surrogates, Mode03(0.005, 12, 30), protocol),
+    "lowkey": lambda surrogates, protocol: LowKey(surrogates, protocol, lpips=None),
 }
 
 
@@ -38,11 +38,11 @@ def cloaked(cloak, given):
     return cloak.finish(state), records, state
 
 
-@pytest.mark.parametrize("rules", ["corrected", "facecure-2021"])
+@pytest.mark.parametrize("protocol", ["corrected", "facecure-2021"])
 @pytest.mark.parametrize("name", MAKERS)
-def test_any_batch_gives_the_same_pictures(tiny, name, rules):
+def test_any_batch_gives_the_same_pictures(tiny, name, protocol):
     surrogates = [tiny(0), tiny(1, "prelu")]
-    cloak = MAKERS[name](surrogates, rules)
+    cloak = MAKERS[name](surrogates, protocol)
     whole, records, _ = cloaked(cloak, sources(surrogates))
     for size in (1, 3, 5):
         parts = [cloaked(cloak, sources(surrogates, slice(i, i + size))) for i in range(0, 7, size)]
@@ -62,11 +62,11 @@ def test_a_run_can_stop_and_go_on_at_any_iteration(tiny, name):
     assert torch.equal(cloak.finish(state), whole)
 
 
-@pytest.mark.parametrize("rules", ["corrected", "facecure-2021"])
+@pytest.mark.parametrize("protocol", ["corrected", "facecure-2021"])
 @pytest.mark.parametrize("name", MAKERS)
-def test_embeddings_move_and_bounds_hold(tiny, name, rules):
+def test_embeddings_move_and_bounds_hold(tiny, name, protocol):
     surrogates = [tiny(0)]
-    cloak = MAKERS[name](surrogates, rules)
+    cloak = MAKERS[name](surrogates, protocol)
     pictures, records, _ = cloaked(cloak, sources(surrogates))
     assert pictures.min() >= 0
     assert pictures.max() <= 255
@@ -90,9 +90,9 @@ def test_corrected_v03_keeps_its_budget_where_the_released_rules_do_not(tiny):
     """Q7: the released code keeps the iterate nearest to its goal, whatever it looks like."""
     surrogates, mode = [tiny(0)], Mode03(1e-4, 30, 10)
     budgets = {}
-    for rules in ("corrected", "facecure-2021"):
-        pictures, _, _ = cloaked(FawkesV03(surrogates, mode, rules, penalty=1e3), sources(surrogates))
-        budgets[rules] = Dssim(FACES)(pictures - FACES)[0]
+    for protocol in ("corrected", "facecure-2021"):
+        pictures, _, _ = cloaked(FawkesV03(surrogates, mode, protocol, penalty=1e3), sources(surrogates))
+        budgets[protocol] = Dssim(FACES)(pictures - FACES)[0]
     within = budgets["corrected"] <= 1.1 * mode.threshold
     assert within.float().mean() > 0.5
     assert (budgets["corrected"][~within] < budgets["facecure-2021"][~within]).all()
@@ -101,8 +101,8 @@ def test_corrected_v03_keeps_its_budget_where_the_released_rules_do_not(tiny):
 
 def test_the_kick_resets_the_optimiser_under_the_released_rules_only(tiny):
     """Q10."""
-    for rules, kept in (("corrected", True), ("facecure-2021", False)):
-        cloak = MAKERS["fawkes-v1.0"]([tiny(0)], rules)
+    for protocol, kept in (("corrected", True), ("facecure-2021", False)):
+        cloak = MAKERS["fawkes-v1.0"]([tiny(0)], protocol)
         state = cloak.start(sources([tiny(0)]))
         list(run(cloak, state, 1))
         assert bool(state.optimiser.squares.any()) == kept
@@ -111,15 +111,15 @@ def test_the_kick_resets_the_optimiser_under_the_released_rules_only(tiny):
 def test_pixels_beyond_the_bound_are_frozen_under_the_released_rules_only(tiny):
     """Q9: beyond 15 grey levels no gradient passes; corrected, one that leads back does."""
     found = {}
-    for rules in ("corrected", "facecure-2021"):
+    for protocol in ("corrected", "facecure-2021"):
         surrogates = [tiny(0)]
-        cloak = MAKERS["fawkes-v1.0"](surrogates, rules)
+        cloak = MAKERS["fawkes-v1.0"](surrogates, protocol)
         state = cloak.start(sources(surrogates))
         state.variable = state.variable + 0.5
         outside = (cloak.objective(state).pictures - state.source).abs() >= 15
         gradient = cloak.objective(state).gradient
         assert outside.any()
-        found[rules] = gradient[outside]
+        found[protocol] = gradient[outside]
     assert not found["facecure-2021"].any()
     assert (found["corrected"] >= 0).all()  # above the source: only what lowers it
     assert found["corrected"].any()
