@@ -65,7 +65,7 @@ def test_known_contents_are_hashed_only(levels, threads, monkeypatch, tmp_path):
     decoded = []
     decode = module.decode
     monkeypatch.setattr(module, "decode", lambda data: decoded.append(data) or decode(data))
-    loaded = list(load_faces(everything, [SMALL], None, threads, known.__contains__))
+    loaded = list(load_faces(everything, [SMALL], None, threads, lambda sample, sha256: sha256 in known))
     assert [item.faces is None for item in loaded] == [True] * 5 + [False] * 5 + [True]
     assert all(item.excluded is None and len(item.sha256) == 64 for item in loaded)
     assert len(decoded) == 5
