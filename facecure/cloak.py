@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from facecure.cloaking.faces import Tool
-from facecure.cloaking.run import COLUMNS, CloakRun
+from facecure.cloaking.run import CloakRun
+from facecure.cloaking.writer import COLUMNS, QUALITY, Format
 from facecure.embed import Progress
 from facecure.environment import environment
 from facecure.errors import InputError
@@ -59,6 +60,8 @@ def cloak(
     protocol: ProtocolName = "corrected",
     penalty: float | None = None,
     reference_batch: int | None = None,
+    whole: bool = False,
+    image_format: Format = "png",
     seed: int = 0,
     batch: int = 16,
     device: str = "cpu",
@@ -76,6 +79,10 @@ def cloak(
     quirks are kept. `reference_batch` adds those by which pictures of a batch influence each other; otherwise `batch`
     changes speed only. `trace` is a file for one JSON line per picture and iteration.
 
+    Pictures are face crops and become faces in the tool's size. With `whole` they are photos: every face that the
+    detector finds is cut out by the tool's own geometry, cloaked and put back, and the photo is written in its own
+    size. `image_format` is png, jpeg or webp, these two at quality 95; nothing of the source's metadata is kept.
+
     Under `out` go `cloaked/<identity>/` with the tools' own names, `clean/<identity>/` with the same faces uncloaked,
     `manifest.csv` with what was measured on the written pictures, and `cloak.json`. Called again, it continues. Raises
     `InputError`, `MissingDependency` or `DigestMismatch` before any long work where that is possible.
@@ -85,6 +92,8 @@ def cloak(
 
     if protocol not in ("corrected", "facecure-2021"):
         raise InputError(f"protocol is corrected or facecure-2021, not {protocol!r}")
+    if image_format not in ("png", "jpeg", "webp"):
+        raise InputError(f"image_format is png, jpeg or webp, not {image_format!r}")
     if batch < 1 or (reference_batch is not None and reference_batch < 1):
         raise InputError("batch and reference batch must be 1 or more")
     choices = parse(name)
@@ -98,18 +107,23 @@ def cloak(
             raise InputError(f"{count} surrogates are called {known!r}; give each spec a name of its own")
     models = [_surrogate(network, spec, str(where), precision) for (network, _), spec in zip(given, specs, strict=True)]
     options = Options(protocol, penalty, reference_batch, _lpips(lpips, choices, str(where)))
-    tools = [Tool(choice, make(choice, models, options), specs, protocol) for choice in choices]
+    tools = [Tool(choice, make(choice, models, options), specs, whole=whole) for choice in choices]
     finder = open_detector(detector)
     if finder is None and any(tool.needs_landmarks for tool in tools):
         raise InputError(
-            "these surrogates align faces: name a YuNet ONNX file with --detector FILE or FACECURE_DETECTOR, or ask "
-            "for --protocol facecure-2021, under which they see whole faces"
+            "faces have to be found, in photos and for surrogates that align them: name a YuNet ONNX file with "
+            "--detector FILE or FACECURE_DETECTOR (face crops under --protocol facecure-2021 need none)"
         )
     sets = read_sets(Path(pictures), {}, {}, [])
+    for sample in sets.samples:
+        if Path(sample.identity).name != sample.identity or Path(sample.key).name != sample.key:
+            raise InputError(f"{sample.path}: files are called after identity and key, so both must be plain names")
     parameters = {
         "cloak": [{"name": str(t.choice), "share": t.choice.share, **t.cloak.parameters()} for t in tools],
         "protocol": protocol,
         "seed": seed,
+        "whole": whole,
+        "format": image_format if image_format == "png" else f"{image_format}, quality {QUALITY}",
         "surrogates": [
             {
                 "name": model.name, "digest": model.digest, "architecture": model.architecture, "precision": precision,
@@ -124,8 +138,9 @@ def cloak(
     ledger = Ledger(Path(out), parameters, [*COLUMNS, *(f"shift_{model.name}" for model in models)])
     threads = threads or available_threads()
     run = CloakRun(
-        ledger, tools, finder, seed=seed, threads=threads, trace=Path(trace) if trace else None, progress=progress
-    )
+        ledger, tools, finder, seed=seed, threads=threads, trace=Path(trace) if trace else None, progress=progress,
+        image_format=image_format,
+    )  # fmt: skip
     with torch_threads(threads):
         if aims and targets is not None:
             run.choose_targets(sets.samples, Path(targets))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,14 @@ from facecure.cli.console import DetectorOption, ProtocolName, ThreadsOption, ap
 from facecure.cli.console import progress as progress_bars
 from facecure.cloak import cloak as cloak_pictures
 from facecure.cloaking.measure import MEASURES
+
+
+class ImageFormat(StrEnum):
+    """The formats that pictures can be written in."""
+
+    png = "png"
+    jpeg = "jpeg"
+    webp = "webp"
 
 
 @app.command(
@@ -57,6 +66,12 @@ def cloak(
     reference_batch: Annotated[
         int | None, typer.Option(min=1, help="Couple the pictures of batches of this size as the tools do.")
     ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Photos in, photos out: every face found is cloaked and put back.")
+    ] = False,
+    image_format: Annotated[
+        ImageFormat, typer.Option("--format", help="Of the cloaked pictures; jpeg and webp at quality 95.")
+    ] = ImageFormat.png,
     seed: Annotated[int, typer.Option(help="Seed of starts, targets and mixes.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Pictures at a time; changes speed only.")] = 16,
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu, or torch's name, such as cuda:0.")] = "cpu",
@@ -81,6 +96,8 @@ def cloak(
             protocol=protocol.value,
             penalty=penalty,
             reference_batch=reference_batch,
+            whole=whole,
+            image_format=image_format.value,
             seed=seed,
             batch=batch,
             device=device,
@@ -97,8 +114,9 @@ def cloak(
         console.print(_cloak_table(done.rows))
     console.print(f"Every picture's numbers are in [bold]{out / 'manifest.csv'}[/]. Next:", soft_wrap=True)
     console.print(
-        f"  facecure evaluate --clean {pictures} --cloaked cloak={out / 'manifest.csv'} --unprotected "
-        f"cloak={out / 'clean'} -e extractor.toml --detector yunet.onnx --out evaluation/",
+        f"  facecure evaluate --clean {pictures} --cloaked cloak={out / 'manifest.csv'} "
+        + ("" if whole else f"--unprotected cloak={out / 'clean'} ")
+        + "-e extractor.toml --detector yunet.onnx --out evaluation/",
         soft_wrap=True,
         highlight=False,
     )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
+from facecure.cloaking.photos import Frame, frame
+from facecure.errors import InputError
 from facecure.extractors.spec import ExtractorSpec
-from facecure.pictures.align import align_matrix, cut_face
+from facecure.pictures.align import align_matrix, cut_face, stretch
 from facecure.pictures.load import Loaded
-from facecure.types import F64, U8, FaceGeometry, Sample
+from facecure.types import F32, F64, U8, FaceGeometry, Sample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,17 +24,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a face lies in a whole photo: the photo's pixels uint8 (H, W, 3), the frame, and how many faces it has."""
+
+    photo: U8
+    frame: Frame
+    faces: int
+
+
+@dataclass(frozen=True, slots=True)
 class ToolFace:
-    """One sample's face in a tool's size: `pixels` uint8 (H, W, 3) RGB.
+    """One face of a sample in a tool's size: `pixels` uint8 (H, W, 3) RGB.
 
     `matrices`, one per surrogate, map a point of its input to the face's, float64 (2, 3) with pixel centres at +0.5;
-    None where it sees the face as a whole.
+    None where it sees the face as a whole. `place` is None where the picture is a face already.
     """
 
     sample: Sample
     sha256: str
     pixels: U8
     matrices: tuple[F64 | None, ...]
+    place: Place | None = None
 
 
 class Tool:
@@ -42,37 +55,86 @@ class Tool:
     always aligns, in the photo itself.
     """
 
-    def __init__(self, choice: Choice, cloak: Cloak[Any], specs: Sequence[ExtractorSpec], protocol: str) -> None:
+    def __init__(
+        self, choice: Choice, cloak: Cloak[Any], specs: Sequence[ExtractorSpec], *, whole: bool = False
+    ) -> None:
+        if whole and choice.name in ("lowkey", "lowkey-4"):
+            raise InputError(f"{choice.name} cloaks faces only; for whole photos there is {choice.name}-warp")
         self.choice, self.cloak = choice, cloak
         self._specs = [spec.geometry for spec in specs]
-        self._released = protocol == "facecure-2021"
-        self._twice = self._released and choice.name.startswith("fawkes")
-        self.geometry = None
+        self.released = cloak.protocol == "facecure-2021"
+        self._stretched = self.released and choice.name.startswith("fawkes")
+        self._fit = None
         if cloak.size is not None:
-            self.geometry = FaceGeometry(cloak.size, cloak.size, interpolation="bicubic", stretch=self._twice)
+            self._fit = FaceGeometry(cloak.size, cloak.size, interpolation="bicubic", stretch=self._stretched)
+        self.whole = whole and cloak.size is not None
+
+    @property
+    def geometry(self) -> FaceGeometry | None:
+        """Return how pictures are to be cut for `faces`; None: not at all."""
+        return None if self.whole else self._fit
 
     def aligned(self, surrogate: int) -> bool:
         """Return whether a surrogate, by its number, sees the face aligned."""
-        return self._specs[surrogate].mode == "align" and (self.geometry is None or not self._released)
+        return self._specs[surrogate].mode == "align" and (self._fit is None or not self.released)
 
     @property
     def needs_landmarks(self) -> bool:
-        """Return whether any surrogate sees the face aligned."""
-        return any(map(self.aligned, range(len(self._specs))))
+        """Return whether faces have to be found: to be cut out of photos, or to be shown aligned."""
+        return self.whole or any(map(self.aligned, range(len(self._specs))))
 
-    def face(self, loaded: Loaded, cut: U8) -> ToolFace:
-        """Return a sample's face; `cut` is its picture in `geometry`. Raises `LinAlgError` on impossible landmarks."""
-        pixels = cut_face(cut, self.geometry, None) if self.geometry and self._twice else cut
-        matrices = tuple(self._matrix(loaded, i, pixels) for i in range(len(self._specs)))
-        return ToolFace(loaded.sample, loaded.sha256, pixels, matrices)
+    def faces(self, loaded: Loaded, cut: U8) -> list[ToolFace]:
+        """Return a sample's faces, one unless photos are cloaked as a whole; `cut` is its picture in `geometry`.
 
-    def _matrix(self, loaded: Loaded, surrogate: int, pixels: U8) -> F64 | None:
+        Raises `LinAlgError` on impossible landmarks.
+        """
+        if self.whole:
+            several = len(loaded.found) > 1
+            frames = [frame(self.choice.name, found.box, loaded.size, several) for found in loaded.found]
+            return [
+                self._face(
+                    loaded, self._fitted(f.square(cut)), f.inside(found.landmarks, self.cloak.size or 0),
+                    Place(cut, f, len(frames)),
+                )
+                for f, found in zip(frames, loaded.found, strict=True)
+            ]  # fmt: skip
+        pixels = self._fitted(cut) if self._stretched else cut  # a crop is fitted twice: once on loading
+        landmarks = None
+        if loaded.found:
+            scale = np.array([pixels.shape[1], pixels.shape[0]]) / loaded.size
+            landmarks = (loaded.found[0].landmarks + 0.5) * scale - 0.5
+        return [self._face(loaded, pixels, landmarks, None)]
+
+    def _fitted(self, picture: U8 | F32) -> U8:
+        """Return a picture in the tool's size, stretched in contrast where the released code does."""
+        assert self._fit is not None
+        levels = stretch(picture) if self._stretched else np.rint(picture).astype(np.uint8)
+        return cut_face(levels, replace(self._fit, stretch=False), None)
+
+    def change(self, face: ToolFace, cloaked: U8) -> F32:
+        """Return what a cloak adds to its frame's square, float32 (side, side, 3) in grey levels.
+
+        The released code fits both pictures to the square, each stretched by itself, and subtracts (Q4).
+        """
+        assert face.place is not None
+        side = face.place.frame.side
+        if self._stretched:
+            back = FaceGeometry(side, side, interpolation="bicubic", stretch=True)
+            return cut_face(cloaked, back, None).astype(np.float32) - cut_face(face.pixels, back, None)
+        difference = cloaked.astype(np.float32) - face.pixels
+        planes = [Image.fromarray(difference[..., c]).resize((side, side), Image.Resampling.BICUBIC) for c in range(3)]
+        return np.stack([np.asarray(plane) for plane in planes], axis=-1)
+
+    def _face(self, loaded: Loaded, pixels: U8, landmarks: F64 | None, place: Place | None) -> ToolFace:
+        matrices = tuple(self._matrix(landmarks, i) for i in range(len(self._specs)))
+        return ToolFace(loaded.sample, loaded.sha256, pixels, matrices, place)
+
+    def _matrix(self, landmarks: F64 | None, surrogate: int) -> F64 | None:
         if not self.aligned(surrogate):
             return None
-        assert loaded.landmarks is not None
-        scale = np.array([pixels.shape[1], pixels.shape[0]]) / loaded.size
-        matrix = align_matrix((loaded.landmarks + 0.5) * scale - 0.5, self._specs[surrogate])
-        if self.geometry is None and self._released:
+        assert landmarks is not None
+        matrix = align_matrix(landmarks, self._specs[surrogate])
+        if self._fit is None and self.released:
             # the released warp takes the matrix of pixel indices for one of pixel centres at +0.5 (§6)
             matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
         return matrix

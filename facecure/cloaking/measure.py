@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from facecure.errors import InputError
-from facecure.types import F32, U8
+from facecure.types import U8
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,21 +25,10 @@ MEASURES = {
 }
 
 
-def quantised(pictures: F32, *, truncate: bool) -> U8:
-    """Return float pictures (N, 3, H, W) 0…255 as uint8 (N, H, W, 3): cut off as the tools do (Q30), or rounded."""
-    levels = np.floor(pictures) if truncate else np.rint(pictures)
-    return np.ascontiguousarray(np.clip(levels, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1))
-
-
-def png(pixels: U8) -> bytes:
-    """Return a PNG file of uint8 RGB pixels."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
-def measured(clean: U8, cloaked: U8, surrogates: Sequence[Surrogate], grids: Sequence[Tensor | None]) -> dict[str, str]:
-    """Return what a written picture changed, as text: `MEASURES`, and `shift_NAME` per surrogate.
+def measured(
+    clean: U8, cloaked: U8, surrogates: Sequence[Surrogate], grids: Sequence[Tensor | None]
+) -> dict[str, float]:
+    """Return what a written picture changed: `MEASURES`, and `shift_NAME` per surrogate.
 
     A shift is the Euclidean distance of unit embeddings, 0…2, each surrogate looking through its grid. Raises
     `InputError` where both pictures differ in size.
@@ -68,4 +55,10 @@ def measured(clean: U8, cloaked: U8, surrogates: Sequence[Surrogate], grids: Seq
         twice = None if grid is None else torch.cat([grid, grid])
         vectors = unit(surrogate.embed(both.to(surrogate.device), twice))
         found[f"shift_{surrogate.name}"] = float((vectors[0] - vectors[1]).norm())
+    return found
+
+
+def combined(faces: Sequence[dict[str, float]]) -> dict[str, str]:
+    """Return the measures of a picture from those of its faces, as text: the most visible, the least moved of each."""
+    found = {key: (min if key.startswith("shift_") else max)(face[key] for face in faces) for key in faces[0]}
     return {key: f"{value:.6g}" for key, value in found.items()}

@@ -2,53 +2,56 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facecure.cloaking.faces import Tool, ToolFace
-from facecure.cloaking.measure import MEASURES, measured, png, quantised
+from facecure.cloaking.writer import Format, Writer, quantised
 from facecure.cloaks.targets import PICTURES, assign_targets, choose_target
 from facecure.embed import Progress
 from facecure.ledger import Ledger
-from facecure.pictures.decode import decode
 from facecure.pictures.detect import Detector
 from facecure.pictures.load import Loaded, load_faces
 from facecure.pictures.manifest import read_samples
-from facecure.types import F32, U8, Exclusion, Sample, digest_of
+from facecure.types import F32, Exclusion, Sample, digest_of
 
 if TYPE_CHECKING:
     from facecure.cloaks.loop import Record
 
-COLUMNS = ("identity", "path", "key", "cloak", "target", "source", "source_sha256", "sha256", "clean", *MEASURES)
 _TARGETS_HELD = 32  # people whose faces are kept in memory
 _SMALLEST = 32  # side of a photo that can hold a face
 
 
 class CloakRun:
-    """One run over samples; counts what it did in `written`, `before` and `excluded`."""
+    """One run over samples; `before` counts pictures done earlier, `excluded` lists those left out."""
 
     def __init__(
         self, ledger: Ledger, tools: Sequence[Tool], detector: Detector | None, *, seed: int, threads: int,
-        trace: Path | None, progress: Progress,
+        trace: Path | None, progress: Progress, image_format: Format,
     ) -> None:  # fmt: skip
-        self.written, self.before = 0, 0
+        self.before = 0
         self.excluded: list[Exclusion] = []
         self._ledger, self._tools, self._seed, self._threads = ledger, tools, seed, threads
         self._detector = detector if any(tool.needs_landmarks for tool in tools) else None
         self._trace, self._progress = trace, progress
+        self._writer = Writer(ledger, image_format)
         self._aims: dict[str, tuple[str, dict[str, int]]] = {}  # identity -> target, key -> which of their faces
         self._others: dict[str, list[Sample]] = defaultdict(list)  # whom one may aim at
         self._target_faces = lru_cache(maxsize=_TARGETS_HELD)(self._read_target)
         if trace is not None:
             trace.write_text("")
+
+    @property
+    def written(self) -> int:
+        """Return how many pictures were written."""
+        return self._writer.written
 
     def go(self, samples: Sequence[Sample], batch: int, *, by_identity: bool) -> None:
         """Cloak what is not done yet, `batch` pictures at a time; `by_identity` never mixes people in a batch."""
@@ -65,15 +68,13 @@ class CloakRun:
             if loaded.faces is None and loaded.excluded is None:
                 self.before += 1
                 continue
-            face = self._face(tool, loaded)
-            if face is None:
-                continue
-            if by_identity and waiting[tool] and waiting[tool][0].sample.identity != face.sample.identity:
-                settle(tool)
-            waiting[tool].append(face)
-            # photos of their own size go alone
-            if len(waiting[tool]) == (batch if tool.geometry else 1):
-                settle(tool)
+            for face in self._faces(tool, loaded):
+                if by_identity and waiting[tool] and waiting[tool][0].sample.identity != face.sample.identity:
+                    settle(tool)
+                waiting[tool].append(face)
+                # photos of their own size go alone
+                if len(waiting[tool]) == (batch if tool.cloak.size else 1):
+                    settle(tool)
         for tool in list(waiting):
             settle(tool)
         self._progress("cloaked", len(samples), len(samples))
@@ -103,8 +104,7 @@ class CloakRun:
         found: dict[str, list[F32]] = defaultdict(list)
         faces: list[ToolFace] = []
         for done, loaded in enumerate(self._read(samples), start=1):
-            face = self._face(tool, loaded, note=stage == "targets")
-            faces += [] if face is None else [face]
+            faces += self._faces(tool, loaded, note=stage == "targets")[:1]
             if faces and (len(faces) == 16 or done == len(samples)):
                 pixels, grids = tool.pixels(faces), tool.grids(faces)
                 parts = [
@@ -126,21 +126,21 @@ class CloakRun:
     def _read(self, samples: Sequence[Sample]) -> Iterator[Loaded]:
         return load_faces(samples, [tool.geometry for tool in self._tools], self._detector, self._threads)
 
-    def _face(self, tool: Tool, loaded: Loaded, *, note: bool = True) -> ToolFace | None:
-        """Return a face, or None and, unless it was noted before, take down why there is none."""
+    def _faces(self, tool: Tool, loaded: Loaded, *, note: bool = True) -> list[ToolFace]:
+        """Return a sample's faces, the main one first; where there is none, take down why unless that was done."""
         reason = loaded.excluded
         if reason is None:
             assert loaded.faces is not None
             cut = loaded.faces[self._tools.index(tool)]
             try:
                 if min(cut.shape[:2]) >= _SMALLEST:
-                    return tool.face(loaded, cut)
+                    return tool.faces(loaded, cut)
                 reason = Exclusion(loaded.sample.path, f"too small: {cut.shape[1]}×{cut.shape[0]} pixels")
             except np.linalg.LinAlgError:
                 reason = Exclusion(loaded.sample.path, "no face: its landmarks fall into one point")
         if note:
             self.excluded.append(reason)
-        return None
+        return []
 
     def _tool(self, sample: Sample) -> Tool:
         """Return which of a mix cloaks a sample, drawn by seed and name alone."""
@@ -160,7 +160,7 @@ class CloakRun:
         sources = Sources(
             tool.pixels(faces),
             grids,
-            [_seed(self._seed, "start", face.sha256) for face in faces],
+            [_seed(self._seed, "start", face.sha256, str(face.place.frame) if face.place else "") for face in faces],
             tool.pixels(targets) if targets else None,
             tool.grids(targets) if targets else (),
         )
@@ -169,10 +169,10 @@ class CloakRun:
             self._progress("iterations of this batch", record.iteration, tool.cloak.iterations)
             if self._trace is not None:
                 self._note(self._trace, tool, faces, record)
-        pictures = quantised(tool.cloak.finish(state).cpu().numpy(), truncate=tool.cloak.protocol == "facecure-2021")
+        pictures = quantised(tool.cloak.finish(state).cpu().numpy(), truncate=tool.released)
         for i, (face, cloaked, aim) in enumerate(zip(faces, pictures, aims, strict=True)):
             own = [None if grid is None else grid[i : i + 1] for grid in grids]
-            self._put(tool, face, cloaked, aim, own)
+            self._writer.put(tool, face, cloaked, aim.sample.identity if aim else "", own)
 
     def _aim(self, tool: Tool, sample: Sample) -> ToolFace | None:
         if tool.choice.name != "fawkes-v0.3":
@@ -186,33 +186,8 @@ class CloakRun:
 
     def _read_target(self, target: str) -> list[ToolFace]:
         """Return a target's usable faces, in the order in which they were counted."""
-        found = (self._face(self._aiming(), loaded, note=False) for loaded in self._read(self._others[target]))
-        return list(islice((face for face in found if face is not None), PICTURES))
-
-    def _put(self, tool: Tool, face: ToolFace, cloaked: U8, aim: ToolFace | None, grids: Sequence[Any]) -> None:
-        """Write one picture and its clean counterpart, read it back, measure it and enter it in the manifest."""
-        sample = face.sample
-        path = Path("cloaked", sample.identity, f"{sample.key}{tool.choice.suffix}.png")
-        clean = Path("clean", sample.identity, f"{sample.key}_small.png")
-        data = png(cloaked)
-        self._ledger.write(self._ledger.folder / clean, png(face.pixels))
-        self._ledger.write(self._ledger.folder / path, data)
-        written = decode((self._ledger.folder / path).read_bytes())
-        self._ledger.add(
-            {
-                "identity": sample.identity,
-                "path": path,
-                "key": sample.key,
-                "cloak": tool.choice,
-                "target": aim.sample.identity if aim else "",
-                "source": sample.path,
-                "source_sha256": face.sha256,
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "clean": clean,
-                **measured(face.pixels, written, tool.cloak.surrogates, grids),
-            }
-        )
-        self.written += 1
+        found = (self._faces(self._aiming(), loaded, note=False)[:1] for loaded in self._read(self._others[target]))
+        return list(islice(chain.from_iterable(found), PICTURES))
 
     def _note(self, trace: Path, tool: Tool, faces: Sequence[ToolFace], record: Record) -> None:
         with trace.open("a", encoding="utf-8") as file:

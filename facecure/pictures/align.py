@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from facecure.kernels import warp_faces
-from facecure.types import F64, U8, FaceGeometry
+from facecure.types import F32, F64, U8, FaceGeometry
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -67,7 +67,7 @@ def cut_face(picture: U8, geometry: FaceGeometry, landmarks: F64 | None) -> U8:
     return np.array(face)
 
 
-def stretch(picture: U8) -> U8:
+def stretch(picture: U8 | F32) -> U8:
     """Return the picture with its values mapped from min…max to 0…255, one range for all channels, truncated.
 
     Keras' `array_to_img` with `scale=True`, as Fawkes applies it before each resize (specification §1.2, quirk Q3).

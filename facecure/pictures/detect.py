@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,25 @@ RETRY_PADDING = 0.3  # of each side, for crops so tight that the network sees no
 LONGEST_SIDE = 640
 
 _QUIET = threading.Lock()  # the log level is one for the whole process
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One face: `box` float64 (4,) left, top, right, bottom, and five `landmarks` (5, 2), of the whole picture.
+
+    Landmarks are pixel indices; the box counts pixels from the picture's corner.
+    """
+
+    box: F64
+    landmarks: F64
+
+
+def main_face(found: Sequence[Found], size: tuple[int, int]) -> Found:
+    """Return the face with the largest (area − 2·squared distance of its centre from the picture's, of that size)."""
+    boxes = np.stack([face.box for face in found])
+    off_centre = (boxes[:, :2] + boxes[:, 2:]) / 2 - np.array(size) / 2
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return found[int(np.argmax(areas - 2 * np.square(off_centre).sum(axis=1)))]
 
 
 def open_detector(file: str | os.PathLike[str] | None) -> Detector | None:
@@ -53,9 +74,15 @@ class Detector:
     def landmarks(self, picture: U8) -> F64 | None:
         """Return the main face's five points, float64 (5, 2) as x, y in pixel indices of the uint8 RGB `picture`.
 
-        Order: eyes, nose, mouth corners, image-left first. Of several faces the one with the largest (area −
-        2·squared distance of its centre from the picture's). Without a hit, one more try with 30 % black padding;
-        None where that finds nothing either.
+        Order: eyes, nose, mouth corners, image-left first. Of several faces `main_face` counts; None without any.
+        """
+        found = self.faces(picture)
+        return main_face(found, (picture.shape[1], picture.shape[0])).landmarks if found else None
+
+    def faces(self, picture: U8) -> list[Found]:
+        """Return all faces of the uint8 RGB `picture`, the surest first.
+
+        Without a hit, one more try with 30 % black padding.
         """
         scale = min(1.0, LONGEST_SIDE / max(picture.shape[:2]))
         image: npt.NDArray[Any] = picture[..., ::-1]
@@ -63,19 +90,20 @@ class Detector:
             size = [max(1, round(scale * side)) for side in (image.shape[1], image.shape[0])]
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         height, width = image.shape[:2]
-        faces, left, top = self._detect(image), 0, 0
-        if faces is None:
+        rows, left, top = self._detect(image), 0, 0
+        if rows is None:
             left, top = round(RETRY_PADDING * width), round(RETRY_PADDING * height)
             padded = cv2.copyMakeBorder(image, top, top, left, left, cv2.BORDER_CONSTANT)
-            faces = self._detect(padded)
-        if faces is None:
-            return None
-        x, y, w, h = faces[:, :4].T
-        off_centre = (x - left + w / 2 - width / 2) ** 2 + (y - top + h / 2 - height / 2) ** 2
-        best = faces[np.argmax(w * h - 2 * off_centre)]
-        # reduced and original picture share their corners, and an index lies half a pixel inside
-        points: F64 = (best[4:14].reshape(5, 2) - (left, top) + 0.5) / scale - 0.5
-        return points
+            rows = self._detect(padded)
+        if rows is None:
+            return []
+        found = []
+        for row in rows[np.argsort(-rows[:, 14], kind="stable")]:
+            corner = row[:2] - (left, top)
+            # reduced and original picture share their corners, and an index lies half a pixel inside
+            points = (row[4:14].reshape(5, 2) - (left, top) + 0.5) / scale - 0.5
+            found.append(Found(np.concatenate([corner, corner + row[2:4]]) / scale, points))
+        return found
 
     def _detect(self, bgr: npt.NDArray[Any]) -> F64 | None:
         network = self._network()

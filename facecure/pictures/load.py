@@ -12,23 +12,23 @@ import numpy as np
 
 from facecure.pictures.align import cut_face
 from facecure.pictures.decode import UnreadablePicture, decode
-from facecure.pictures.detect import Detector
-from facecure.types import F64, U8, Exclusion, FaceGeometry, Sample
+from facecure.pictures.detect import Detector, Found, main_face
+from facecure.types import U8, Exclusion, FaceGeometry, Sample
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What became of one sample: its content hash and one face per geometry, or the reason for having none.
 
-    `faces` is None where the caller knew the content already. `landmarks` float64 (5, 2) are the detector's, in pixel
-    indices of the decoded picture, whose `size` is (width, height).
+    `faces` is None where the caller knew the content already. `found` are all faces that the detector, if there is one,
+    finds in the decoded picture, the main one first; `size` is the picture's (width, height).
     """
 
     sample: Sample
     sha256: str
     faces: tuple[U8, ...] | None = None
     excluded: Exclusion | None = None
-    landmarks: F64 | None = None
+    found: tuple[Found, ...] = ()
     size: tuple[int, int] = (0, 0)
 
 
@@ -58,14 +58,19 @@ def load_faces(
             picture = decode(data)
         except UnreadablePicture as error:
             return Loaded(sample, sha256, excluded=Exclusion(sample.path, f"unreadable: {error}"))
-        landmarks = detector.landmarks(picture) if detector is not None else None
-        if detector is not None and landmarks is None:
+        size = picture.shape[1], picture.shape[0]
+        found = detector.faces(picture) if detector is not None else []
+        if detector is not None and not found:
             return Loaded(sample, sha256, excluded=Exclusion(sample.path, "no face: the detector found none"))
+        if found:
+            main = main_face(found, size)
+            found = [main, *(face for face in found if face is not main)]
+        landmarks = found[0].landmarks if found else None
         try:
             faces = tuple(picture if g is None else cut_face(picture, g, landmarks) for g in geometries)
         except np.linalg.LinAlgError:
             return Loaded(sample, sha256, excluded=Exclusion(sample.path, "no face: its landmarks fall into one point"))
-        return Loaded(sample, sha256, faces, None, landmarks, (picture.shape[1], picture.shape[0]))
+        return Loaded(sample, sha256, faces, None, tuple(found), size)
 
     pending: deque[Future[Loaded]] = deque()
     with ThreadPoolExecutor(threads) as pool:

@@ -15,6 +15,7 @@ from facecure.extractors.packaged import packaged_specs, packaged_surrogate
 from facecure.kernels import warp_faces
 from facecure.pictures.align import align_matrix, cut_face
 from facecure.pictures.decode import decode
+from facecure.pictures.detect import Found
 from facecure.pictures.load import Loaded
 from facecure.types import FaceGeometry, Sample
 
@@ -29,11 +30,12 @@ def tool(name: str, protocol: str, geometry: FaceGeometry = ALIGN) -> Tool:
     object.__setattr__(spec, "geometry", geometry)
     surrogate = Surrogate(torch.nn.Flatten(), size=(112, 112), mean=[0] * 3, std=[1] * 3)
     (choice,) = parse(name)
-    return Tool(choice, make(choice, [surrogate], Options(protocol)), [spec], protocol)
+    return Tool(choice, make(choice, [surrogate], Options(protocol)), [spec])
 
 
 def loaded(sample, picture, landmarks=None):
-    return Loaded(sample, "0" * 64, (picture,), None, landmarks, (picture.shape[1], picture.shape[0]))
+    found = () if landmarks is None else (Found(np.zeros(4), landmarks),)
+    return Loaded(sample, "0" * 64, (picture,), None, found, (picture.shape[1], picture.shape[0]))
 
 
 def literal_fit(picture: np.ndarray, side: int) -> np.ndarray:
@@ -55,7 +57,7 @@ def test_released_faces_are_stretched_and_fitted_twice(assets, name, side):
     changed = 0
     for file in files:
         picture = decode(file.read_bytes())
-        face = fawkes.face(loaded(Sample("a", file, "b"), picture), cut_face(picture, fawkes.geometry, None))
+        (face,) = fawkes.faces(loaded(Sample("a", file, "b"), picture), cut_face(picture, fawkes.geometry, None))
         expected = literal_fit(literal_fit(picture, side), side)
         np.testing.assert_array_equal(face.pixels, expected)
         plain = tool(name, "corrected")
@@ -96,7 +98,7 @@ def test_an_aligning_surrogate_sees_what_its_extractor_would_cut_from_the_tools_
     rng = np.random.default_rng(0)
     picture = np.array(Image.fromarray(rng.integers(0, 256, (20, 16, 3), np.uint8)).resize((200, 230)))
     fawkes = tool("fawkes-v1.0:low", "corrected")
-    face = fawkes.face(loaded(Sample("a", None, "b"), picture, LANDMARKS), cut_face(picture, fawkes.geometry, None))
+    (face,) = fawkes.faces(loaded(Sample("a", None, "b"), picture, LANDMARKS), cut_face(picture, fawkes.geometry, None))
     # loaded.size is the photo's: landmarks move with the resize
     surrogate = fawkes.cloak.surrogates[0]
     (grid,) = fawkes.grids([face])
@@ -116,7 +118,7 @@ def test_the_released_warp_is_shifted_by_a_constant():
     matrices = []
     for protocol in ("corrected", "facecure-2021"):
         warp = tool("lowkey-warp", protocol)
-        face = warp.face(loaded(Sample("a", None, "b"), picture, landmarks), picture)
+        (face,) = warp.faces(loaded(Sample("a", None, "b"), picture, landmarks), picture)
         matrices.append(face.matrices[0])
     np.testing.assert_allclose(matrices[1][:, :2], matrices[0][:, :2])
     shift = matrices[1][:, 2] - matrices[0][:, 2]

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import facecure.pictures.load as module
+from facecure.pictures.detect import Found
 from facecure.pictures.load import load_faces
 from facecure.types import FaceGeometry, Sample
 
@@ -37,8 +38,8 @@ def levels(tmp_path):
 class Blind:
     """A detector that finds nothing."""
 
-    def landmarks(self, picture):
-        return None
+    def faces(self, picture):
+        return []
 
 
 @THREADS
@@ -103,10 +104,14 @@ def test_a_detectors_landmarks_are_used(levels):
     aligned = FaceGeometry(5, 5, "align", (5, 5), template)
 
     class Fixed:
-        def landmarks(self, picture):
-            return np.array(template) - (2, 0)  # two pixels further left than the face wants them
+        def faces(self, picture):
+            small = Found(np.array([0.0, 0, 1, 1]), np.array(template))
+            # two pixels further left than the face wants them
+            return [small, Found(np.array([0.0, 0, 5, 5]), np.array(template) - (2, 0))]
 
-    face = next(load_faces(levels[50:51], [aligned], Fixed(), 1)).faces[0]
+    loaded = next(load_faces(levels[50:51], [aligned], Fixed(), 1))
+    face = loaded.faces[0]
+    assert [found.box[2] for found in loaded.found] == [5, 1]  # the main one first
     np.testing.assert_array_equal(face[..., 0], np.tile(np.array([0, 0, 50, 50, 50]), (5, 1)))
 
 
@@ -152,7 +157,7 @@ def test_stopping_early_leaves_no_work_and_no_threads(levels, threads, monkeypat
 @THREADS
 def test_an_error_of_the_detector_reaches_the_caller(levels, threads):
     class Broken:
-        def landmarks(self, picture):
+        def faces(self, picture):
             raise RuntimeError("broken")
 
     before = set(threading.enumerate())

@@ -1,0 +1,119 @@
+"""Cloaked pictures on disk: faces, or whole photos once all their faces are done; read back and measured."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+from facecure.cloaking.faces import Tool, ToolFace
+from facecure.cloaking.measure import MEASURES, combined, measured
+from facecure.ledger import Ledger
+from facecure.pictures.align import cut_face
+from facecure.pictures.decode import decode
+from facecure.types import F32, U8, FaceGeometry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Format = Literal["png", "jpeg", "webp"]
+COLUMNS = (
+    "identity", "path", "key", "cloak", "target", "faces", "source", "source_sha256", "sha256", "clean", *MEASURES,
+)  # fmt: skip
+QUALITY = 95  # of JPEG, without chroma subsampling, and WebP
+_ENDINGS = {"png": "png", "jpeg": "jpg", "webp": "webp"}
+_Grids = Sequence["Tensor | None"]
+
+
+@dataclass(slots=True)
+class _Photo:
+    """A photo of which some faces are cloaked: its pixels so far, float32, and those faces with their grids."""
+
+    pixels: F32
+    done: list[tuple[ToolFace, _Grids]] = field(default_factory=list)
+
+
+class Writer:
+    """Writes cloaked faces, each to `cloaked/<identity>/` with the clean one in `clean/<identity>/`; or whole photos.
+
+    A photo carries no metadata of its source: no place, no camera; its orientation is applied.
+    """
+
+    def __init__(self, ledger: Ledger, image_format: Format) -> None:
+        self.written = 0
+        self._ledger, self._format = ledger, image_format
+        self._photos: dict[tuple[str, str], _Photo] = {}
+
+    def put(self, tool: Tool, face: ToolFace, cloaked: U8, target: str, grids: _Grids) -> None:
+        """Take a cloaked face, uint8 (H, W, 3) RGB, and write its picture if that is complete."""
+        place = face.place
+        if place is None:
+            clean = Path("clean", face.sample.identity, f"{face.sample.key}_small.png")
+            self._ledger.write(self._ledger.folder / clean, encoded(face.pixels, "png"))
+            self._write(tool, cloaked, [(face, grids)], target, str(clean))
+            return
+        name = face.sample.identity, face.sample.key
+        photo = self._photos.setdefault(name, _Photo(place.photo.astype(np.float32)))
+        place.frame.add(photo.pixels, tool.change(face, cloaked))
+        photo.done.append((face, grids))
+        if len(photo.done) == place.faces:
+            del self._photos[name]
+            pixels = quantised(photo.pixels[None].transpose(0, 3, 1, 2), truncate=tool.released)[0]
+            self._write(tool, pixels, photo.done, target, "")
+
+    def _write(self, tool: Tool, pixels: U8, faces: Sequence[tuple[ToolFace, _Grids]], target: str, clean: str) -> None:
+        face, _ = faces[0]
+        sample = face.sample
+        ending = _ENDINGS[self._format]
+        path = Path("cloaked", sample.identity, f"{sample.key}{tool.choice.suffix}.{ending}")
+        data = encoded(pixels, self._format)
+        self._ledger.write(self._ledger.folder / path, data)
+        written = decode((self._ledger.folder / path).read_bytes())
+        found = [measured(*_before_and_after(face, written), tool.cloak.surrogates, grids) for face, grids in faces]
+        self._ledger.add(
+            {
+                "identity": sample.identity,
+                "path": path,
+                "key": sample.key,
+                "cloak": tool.choice,
+                "target": target,
+                "faces": len(faces),
+                "source": sample.path,
+                "source_sha256": face.sha256,
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "clean": clean,
+                **combined(found),
+            }
+        )
+        self.written += 1
+
+
+def _before_and_after(face: ToolFace, written: U8) -> tuple[U8, U8]:
+    """Return a face before and after, both in the tool's size, as they are found in the picture as written."""
+    if face.place is None:
+        return face.pixels, written
+    side = face.pixels.shape[0]
+    plain = FaceGeometry(side, side, interpolation="bicubic")
+    squares = (face.place.frame.square(photo) for photo in (face.place.photo, written))
+    before, after = (cut_face(np.rint(square).astype(np.uint8), plain, None) for square in squares)
+    return before, after
+
+
+def quantised(pictures: F32, *, truncate: bool) -> U8:
+    """Return float pictures (N, 3, H, W) 0…255 as uint8 (N, H, W, 3): cut off as the tools do (Q30), or rounded."""
+    levels = np.floor(pictures) if truncate else np.rint(pictures)
+    return np.ascontiguousarray(np.clip(levels, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1))
+
+
+def encoded(pixels: U8, image_format: Format) -> bytes:
+    """Return an image file of uint8 (H, W, 3) RGB pixels, without metadata."""
+    options = {"png": {}, "jpeg": {"quality": QUALITY, "subsampling": 0}, "webp": {"quality": QUALITY}}[image_format]
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, image_format.upper(), **options)
+    return file.getvalue()
