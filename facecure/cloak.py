@@ -152,9 +152,11 @@ def cloak(
 
 def _surrogate(network: nn.Module | None, spec: ExtractorSpec, device: str, precision: Precision) -> Surrogate:
     from facecure.cloaks.surrogate import Surrogate
+    from facecure.extractors.networks.folding import fold_batch_norms
 
     if network is None:
         network, sha256 = load_network(spec)
+        network = fold_batch_norms(network)
     else:
         sha256 = state_sha256(network)
     geometry = spec.geometry
