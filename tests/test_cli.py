@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -298,6 +299,29 @@ def test_cloak_writes_faces_and_says_what_to_do_next(people, surrogate, tmp_path
     assert len(list((out / "cloaked").glob("*/*_cloaked.png"))) == 4
     again = run("cloak", photos, "--cloak", "fawkes-v1.0:low", "-s", surrogate, "--out", out)
     assert "0 pictures cloaked, 4 were before" in again.output
+
+
+def test_a_killed_cloak_continues_without_a_trace(people, surrogate, tmp_path):
+    photos = people("photos", 3, 3)
+    command = ["cloak", photos, "--cloak", "fawkes-v1.0:mid", "-s", surrogate, "--batch", 1]
+    assert SCRIPT
+    manifest = tmp_path / "killed" / "manifest.csv"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([SCRIPT, *map(str, command), "--out", str(tmp_path / "killed")], **quiet) as process:
+        while process.poll() is None and not (manifest.exists() and len(manifest.read_text().splitlines()) > 2):
+            time.sleep(0.01)
+        process.kill()
+    finished = len(manifest.read_text().splitlines()) - 1
+    assert finished >= 2
+    again = run(*command, "--out", tmp_path / "killed")
+    assert again.exit_code == 0, again.output
+    run(*command, "--out", tmp_path / "whole")
+    killed, whole = (
+        {str(f.relative_to(tmp_path / name)): f.read_bytes() for f in (tmp_path / name).rglob("*.png")}
+        for name in ("killed", "whole")
+    )
+    assert killed == whole
+    assert manifest.read_text() == (tmp_path / "whole" / "manifest.csv").read_text()
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def demo(
     make_folder(out)
     with progress_bars() as progress:
         done = run_demo(out, seed=seed, progress=progress)
-    table = Table(title="Identified by clean pictures (synthetic people, 1-NN, 10 splits)", title_justify="left")
+    table = Table(title="Identified by clean pictures (1-NN, 10 splits)", title_justify="left")
     for heading in ("extractor", "identified", "clean error", "95 % interval"):
         table.add_column(heading, justify="left" if heading == "extractor" else "right", no_wrap=True)
     for result in done.results:
