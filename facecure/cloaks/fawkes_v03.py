@@ -11,6 +11,7 @@ from torch import Tensor
 
 from facecure.cloaks.adadelta import EPSILON_TF1, Adadelta
 from facecure.cloaks.dssim import Dssim
+from facecure.cloaks.fawkes import Mode, each, summed
 from facecure.cloaks.loop import Objective, Sources
 from facecure.cloaks.surrogate import Surrogate, lengths
 from facecure.cloaks.tanh import from_tanh, to_tanh
@@ -21,16 +22,6 @@ _START = 1e-6
 _GREY = 127.5  # what pads a short batch: 0 in tanh space
 _OVER = 1.1  # share of the threshold that `corrected` allows, as v1.0 does
 _DECAY = 0.8
-
-
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """DSSIM threshold, iterations and Adadelta's rate at the start."""
-
-    threshold: float
-    iterations: int
-    rate: float
-
 
 MODES = {
     "min": Mode(0.002, 20, 40),
@@ -131,15 +122,10 @@ class FawkesV03:
         """Return penalty · max(D − threshold, 0)² + Σ remaining."""
         pictures, slope = from_tanh(state.point + state.variable)
         visible, by_dssim = state.dssim(pictures - state.source)
-        feature, by_feature = torch.zeros_like(visible), torch.zeros_like(pictures)
-        for surrogate, goal, grid in zip(self.surrogates, state.goals, state.grids, strict=True):
-            value, gradient = surrogate.loss_and_grad(pictures, goal, remaining, grid)
-            feature += value
-            by_feature += gradient
-        excess = (visible - self.mode.threshold).clamp(min=0)
-        loss = self.penalty * excess.square() + feature
-        gradient = (2 * self.penalty * excess)[:, None, None, None] * by_dssim + by_feature
-        return Objective(loss, feature, visible, gradient * slope, pictures)
+        feature, by_feature = summed(self.surrogates, pictures, state.goals, state.grids, remaining)
+        penalty, by_visible = self.mode.penalty(visible, self.penalty)
+        gradient = by_visible * by_dssim + by_feature
+        return Objective(penalty + feature, feature, visible, gradient * slope, pictures)
 
     def accept(self, state: V03State, found: Objective) -> Bool:
         """Keep what is nearest to the goal, whatever its DSSIM (Q7); `corrected`: within 1.1 of the threshold.
@@ -156,7 +142,7 @@ class FawkesV03:
             better = torch.where(state.least <= budget, better & within, within | (found.visible < state.least))
         state.best = torch.where(better, found.feature, state.best)
         state.least = torch.where(better, found.visible, state.least)
-        state.pictures = torch.where(better[:, None, None, None], found.pictures, state.pictures)
+        state.pictures = torch.where(each(better), found.pictures, state.pictures)
         return better.cpu().numpy()
 
     def update(self, state: V03State, found: Objective) -> None:

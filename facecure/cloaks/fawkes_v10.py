@@ -11,6 +11,7 @@ from torch import Tensor
 
 from facecure.cloaks.adadelta import EPSILON_KERAS, Adadelta
 from facecure.cloaks.dssim import Dssim
+from facecure.cloaks.fawkes import Mode, each, summed
 from facecure.cloaks.loop import Objective, Sources, noise, numpy
 from facecure.cloaks.surrogate import Surrogate, lengths, unit
 from facecure.cloaks.tanh import from_tanh, to_tanh
@@ -22,16 +23,6 @@ _KICK = 0.01
 _CEILING = 129.0  # of const_diff, and 1 / 129 its floor
 _ENOUGH, _TOO_MUCH = 0.9, 1.1  # shares of the threshold
 _WEAK, _LAST_BUDGET = 0.3, 0.015  # when the last picture is put out instead of the best
-
-
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """DSSIM threshold, iterations and Adadelta's rate."""
-
-    threshold: float
-    iterations: int
-    rate: float
-
 
 # the table of HEAD = PyPI 1.0.4 from 3 May 2021 on, then the states before it
 MODES = {
@@ -118,14 +109,10 @@ class FawkesV10:
         perturbation = beyond.clamp(-_BOUND, _BOUND)
         pictures = state.source + perturbation
         visible, by_dssim = state.dssim(perturbation)
-        feature, by_feature = torch.zeros_like(visible), torch.zeros_like(pictures)
-        for surrogate, reference, grid in zip(self.surrogates, state.references, state.grids, strict=True):
-            value, gradient = surrogate.loss_and_grad(pictures, reference, shift, grid)
-            feature += value
-            by_feature += gradient
-        excess = (visible - self.mode.threshold).clamp(min=0)
-        loss = self.penalty * excess.square() - state.weight * feature
-        gradient = _each(2 * self.penalty * excess) * by_dssim - _each(state.weight) * by_feature
+        feature, by_feature = summed(self.surrogates, pictures, state.references, state.grids, shift)
+        penalty, by_visible = self.mode.penalty(visible, self.penalty)
+        loss = penalty - state.weight * feature
+        gradient = by_visible * by_dssim - each(state.weight) * by_feature
         kept = beyond.abs() <= _BOUND
         if self.protocol == "corrected":  # Q9: what leads back inside may pass
             kept |= beyond * gradient > 0
@@ -142,7 +129,7 @@ class FawkesV10:
         state.side = low.to(one) - high.to(one)
         better = (found.visible <= _TOO_MUCH * self.mode.threshold) & (found.feature > state.best)
         state.best = torch.where(better, found.feature, state.best)
-        state.pictures = torch.where(_each(better), found.pictures, state.pictures)
+        state.pictures = torch.where(each(better), found.pictures, state.pictures)
         state.last = found
         return better.cpu().numpy()
 
@@ -163,7 +150,7 @@ class FawkesV10:
         assert state.last is not None
         last = state.last
         instead = (state.best < _WEAK) & (last.visible < _LAST_BUDGET) & (last.feature > state.best)
-        return torch.where(_each(instead), last.pictures, state.pictures).clamp(0, 255)
+        return torch.where(each(instead), last.pictures, state.pictures).clamp(0, 255)
 
     def parameters(self) -> dict[str, Any]:
         """Return threshold, iterations, rate, penalty and protocol."""
@@ -172,8 +159,3 @@ class FawkesV10:
             "threshold": mode.threshold, "iterations": mode.iterations, "rate": mode.rate, "penalty": self.penalty,
             "protocol": self.protocol,
         }  # fmt: skip
-
-
-def _each(values: Tensor) -> Tensor:
-    """Return (N,) values as (N, 1, 1, 1)."""
-    return values[:, None, None, None]

@@ -8,9 +8,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from facecure.cloaks.dssim import Dssim  # noqa: E402
+from facecure.cloaks.fawkes import Mode  # noqa: E402
 from facecure.cloaks.fawkes_v03 import FawkesV03  # noqa: E402
-from facecure.cloaks.fawkes_v03 import Mode as Mode03  # noqa: E402
-from facecure.cloaks.fawkes_v10 import FawkesV10, Mode  # noqa: E402
+from facecure.cloaks.fawkes_v10 import FawkesV10  # noqa: E402
 from facecure.cloaks.loop import Sources, run  # noqa: E402
 from facecure.cloaks.lowkey import LowKey  # noqa: E402
 from facecure.cloaks.surrogate import unit  # noqa: E402
@@ -22,7 +22,7 @@ FACES = torch.from_numpy(
 )
 MAKERS = {
     "fawkes-v1.0": lambda surrogates, protocol: FawkesV10(surrogates, Mode(0.01, 12, 20), protocol),
-    "fawkes-v0.3": lambda surrogates, protocol: FawkesV03(surrogates, Mode03(0.005, 12, 30), protocol),
+    "fawkes-v0.3": lambda surrogates, protocol: FawkesV03(surrogates, Mode(0.005, 12, 30), protocol),
     "lowkey": lambda surrogates, protocol: LowKey(surrogates, protocol, lpips=None),
 }
 
@@ -88,7 +88,7 @@ def test_v03_moves_towards_its_target(tiny):
 
 def test_corrected_v03_keeps_its_budget_where_the_released_rules_do_not(tiny):
     """Q7: the released code keeps the iterate nearest to its goal, whatever it looks like."""
-    surrogates, mode = [tiny(0)], Mode03(1e-4, 30, 10)
+    surrogates, mode = [tiny(0)], Mode(1e-4, 30, 10)
     budgets = {}
     for protocol in ("corrected", "facecure-2021"):
         pictures, _, _ = cloaked(FawkesV03(surrogates, mode, protocol, penalty=1e3), sources(surrogates))
@@ -164,7 +164,7 @@ def test_warp_needs_alignment_and_reference_batches_have_room(tiny):
     surrogates = [tiny(0)]
     with pytest.raises(InputError, match="align"):
         LowKey(surrogates, lpips=None, warp=True).start(sources(surrogates))
-    cloak = FawkesV03(surrogates, Mode03(0.005, 3, 30), reference_batch=2)
+    cloak = FawkesV03(surrogates, Mode(0.005, 3, 30), reference_batch=2)
     with pytest.raises(InputError, match="do not fit"):
         cloak.start(sources(surrogates))
     with pytest.raises(InputError, match="--targets"):
@@ -174,8 +174,8 @@ def test_warp_needs_alignment_and_reference_batches_have_room(tiny):
 def test_a_reference_batch_couples_its_pictures(tiny):
     """Q5: the direction is the batch's, grey padding included."""
     surrogates = [tiny(0)]
-    alone = FawkesV03(surrogates, Mode03(0.005, 3, 30)).start(sources(surrogates, slice(0, 2))).goals[0]
-    padded = FawkesV03(surrogates, Mode03(0.005, 3, 30), reference_batch=3).start(sources(surrogates, slice(0, 2)))
+    alone = FawkesV03(surrogates, Mode(0.005, 3, 30)).start(sources(surrogates, slice(0, 2))).goals[0]
+    padded = FawkesV03(surrogates, Mode(0.005, 3, 30), reference_batch=3).start(sources(surrogates, slice(0, 2)))
     own, aim = (surrogates[0].embed(p[:2]) for p in (FACES, FACES.roll(1, 0)))
     np.testing.assert_allclose(alone, 2 * aim - own, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(padded.goals[0], own + 2 * (aim - own).sum(0) / 3, rtol=1e-4, atol=1e-4)

@@ -7,7 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from facecure.cloaks.fawkes_v03 import FawkesV03, Mode  # noqa: E402
+from facecure.cloaks.fawkes import Mode  # noqa: E402
+from facecure.cloaks.fawkes_v03 import FawkesV03  # noqa: E402
 from facecure.cloaks.loop import Sources, run  # noqa: E402
 
 from .conftest import golden_runs, golden_surrogate, planes, rows  # noqa: E402

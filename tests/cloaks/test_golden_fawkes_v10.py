@@ -7,7 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from facecure.cloaks.fawkes_v10 import FawkesV10, Mode  # noqa: E402
+from facecure.cloaks.fawkes import Mode  # noqa: E402
+from facecure.cloaks.fawkes_v10 import FawkesV10  # noqa: E402
 from facecure.cloaks.loop import Sources, run  # noqa: E402
 
 from .conftest import golden_runs, golden_surrogate, planes, rows  # noqa: E402
@@ -23,6 +24,18 @@ def arrays(golden):
     return golden_runs(golden, "fawkes_v10.npz")
 
 
+def started(arrays, g):
+    """Return the cloak of a golden run and its state before the first iteration."""
+    surrogates = [
+        golden_surrogate(arrays[f"w_{w}"], w, size=(112, 112), mean=[0] * 3, std=[255] * 3)
+        for w in str(g["param_extractors"]).split(",")
+    ]
+    mode = Mode(float(g["param_th"]), int(g["param_its"]), float(g["param_lr"]))
+    cloak = FawkesV10(surrogates, mode, "facecure-2021", penalty=float(g["param_sd"]))
+    sources = planes(arrays[""]["images_112"][g["src_idx"]])
+    return cloak, cloak.start(Sources(sources, [None] * len(surrogates), range(len(sources))))
+
+
 @pytest.fixture(scope="module")
 def finished(arrays):
     """Return, per untargeted run, its golden arrays, our records and our pictures."""
@@ -30,15 +43,8 @@ def finished(arrays):
     for name, g in arrays.items():
         if "param_th" not in g or not g["param_maximize"]:
             continue
-        surrogates = [
-            golden_surrogate(arrays[f"w_{w}"], w, size=(112, 112), mean=[0] * 3, std=[255] * 3)
-            for w in str(g["param_extractors"]).split(",")
-        ]
-        mode = Mode(float(g["param_th"]), int(g["param_its"]), float(g["param_lr"]))
-        cloak = FawkesV10(surrogates, mode, "facecure-2021", penalty=float(g["param_sd"]))
-        sources = planes(arrays[""]["images_112"][g["src_idx"]])
-        state = cloak.start(Sources(sources, [None] * len(surrogates), range(len(sources))))
-        shape = (len(sources), 112, 112, 3)
+        cloak, state = started(arrays, g)
+        shape = (len(g["src_idx"]), 112, 112, 3)
         drawn = np.random.RandomState(int(g["np_seed"])).uniform(-1, 1, shape) * 1e-4
         state.variable = planes(g.get("mod0", drawn))
         records = list(run(cloak, state, 1))
@@ -97,14 +103,7 @@ def test_gradients_agree_where_no_penalty_multiplies_the_error_of_dssim(arrays, 
     for name, (g, _, _, _) in finished.items():
         if (g["dist_raw"][1] > float(g["param_th"])).any():
             continue
-        surrogates = [
-            golden_surrogate(arrays[f"w_{w}"], w, size=(112, 112), mean=[0] * 3, std=[255] * 3)
-            for w in str(g["param_extractors"]).split(",")
-        ]
-        mode = Mode(float(g["param_th"]), int(g["param_its"]), float(g["param_lr"]))
-        cloak = FawkesV10(surrogates, mode, "facecure-2021", penalty=float(g["param_sd"]))
-        sources = planes(arrays[""]["images_112"][g["src_idx"]])
-        state = cloak.start(Sources(sources, [None] * len(surrogates), range(len(sources))))
+        cloak, state = started(arrays, g)
         state.variable = planes(g["mod_it2"])
         state.weight = torch.from_numpy(g["const_diff_used"][1].copy())
         found = rows(cloak.objective(state).gradient)

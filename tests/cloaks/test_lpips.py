@@ -29,10 +29,11 @@ def made(trunk: str) -> tuple[LpipsNetwork, list]:
 @pytest.mark.parametrize("trunk", CHANNELS)
 def test_the_embedding_gives_the_formula(trunk):
     network, heads = made(trunk)
-    x, y = torch.rand(2, 2, 3, 64, 48)
-    shift = torch.tensor([-0.030, -0.088, -0.188]).reshape(3, 1, 1)
-    scale = torch.tensor([0.458, 0.448, 0.450]).reshape(3, 1, 1)
-    expected = torch.zeros(2)
+    network.double()
+    x, y = torch.rand(2, 2, 3, 64, 48, dtype=torch.float64)
+    shift = x.new_tensor([-0.030, -0.088, -0.188]).reshape(3, 1, 1)
+    scale = x.new_tensor([0.458, 0.448, 0.450]).reshape(3, 1, 1)
+    expected = x.new_zeros(2)
     with torch.no_grad():
         a, b = (((2 * v - 1) - shift) / scale for v in (x, y))
         for number, layer in enumerate(network.features):
@@ -43,7 +44,7 @@ def test_the_embedding_gives_the_formula(trunk):
                 expected += (head * difference.square()).sum(1).mean((1, 2))
     lpips = Lpips(network, {})
     value, gradient = lpips.loss_and_grad(255 * y, lpips.embed(255 * x), squared)
-    np.testing.assert_allclose(value, expected, rtol=1e-4)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)  # the heads are float32
     assert gradient.shape == y.shape
     assert torch.isfinite(gradient).all()
 
