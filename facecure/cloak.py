@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -158,7 +159,7 @@ def _surrogate(network: nn.Module | None, spec: ExtractorSpec, device: str, prec
         network, sha256 = load_network(spec)
         network = fold_batch_norms(network)
     else:
-        sha256 = state_sha256(network)
+        sha256, network = state_sha256(network), copy.deepcopy(network)  # the caller's own stays as it is
     geometry = spec.geometry
     return Surrogate(
         network,

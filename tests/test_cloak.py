@@ -152,7 +152,10 @@ def test_any_module_with_a_spec_is_a_surrogate(photos, tmp_path):
     spec = replace(SURROGATES[0], name="colours", architecture=None, weights=Path("none"))
     digests = set()
     for number, power in enumerate((1.0, 3.0)):
-        found = fc.cloak(photos, LOW, surrogates=[(Colours(power), spec)], out=tmp_path / str(number))
+        network = Colours(power)
+        found = fc.cloak(photos, LOW, surrogates=[(network, spec)], out=tmp_path / str(number))
+        assert network.training  # the caller's own stays as it is
+        assert network.power.requires_grad
         (stated,) = json.loads((found.folder / "cloak.json").read_text())["surrogates"]
         digests.add(stated["digest"])
         assert all(float(row["shift_colours"]) > 0 for row in found.rows)
