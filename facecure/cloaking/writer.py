@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -31,14 +31,6 @@ _ENDINGS = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 _Grids = Sequence["Tensor | None"]
 
 
-@dataclass(slots=True)
-class _Photo:
-    """A photo of which some faces are cloaked: its pixels so far, float32, and those faces with their grids."""
-
-    pixels: F32
-    done: list[tuple[ToolFace, _Grids]] = field(default_factory=list)
-
-
 class Writer:
     """Writes cloaked faces, each to `cloaked/<identity>/` with the clean one in `clean/<identity>/`; or whole photos.
 
@@ -48,7 +40,8 @@ class Writer:
     def __init__(self, ledger: Ledger, image_format: Format) -> None:
         self.written = 0
         self._ledger, self._format = ledger, image_format
-        self._photos: dict[tuple[str, str], _Photo] = {}
+        # of photos with faces still to come: those that are done, with grids and what each adds to its square
+        self._open: dict[tuple[str, str], list[tuple[ToolFace, _Grids, F32]]] = defaultdict(list)
 
     def put(self, tool: Tool, face: ToolFace, cloaked: U8, target: str, grids: _Grids) -> None:
         """Take a cloaked face, uint8 (H, W, 3) RGB, and write its picture if that is complete."""
@@ -59,13 +52,16 @@ class Writer:
             self._write(tool, cloaked, [(face, grids)], target, str(clean))
             return
         name = face.sample.identity, face.sample.key
-        photo = self._photos.setdefault(name, _Photo(place.photo.astype(np.float32)))
-        place.frame.add(photo.pixels, tool.change(face, cloaked))
-        photo.done.append((face, grids))
-        if len(photo.done) == place.faces:
-            del self._photos[name]
-            pixels = quantised(photo.pixels[None].transpose(0, 3, 1, 2), truncate=tool.released)[0]
-            self._write(tool, pixels, photo.done, target, "")
+        self._open[name].append((face, grids, tool.change(face, cloaked)))
+        if len(self._open[name]) < place.faces:
+            return
+        done = self._open.pop(name)
+        pixels = place.photo.astype(np.float32)
+        for one, _, change in done:
+            assert one.place is not None
+            one.place.frame.add(pixels, change)
+        levels = quantised(pixels[None].transpose(0, 3, 1, 2), truncate=tool.released)[0]
+        self._write(tool, levels, [(one, views) for one, views, _ in done], target, "")
 
     def _write(self, tool: Tool, pixels: U8, faces: Sequence[tuple[ToolFace, _Grids]], target: str, clean: str) -> None:
         face, _ = faces[0]

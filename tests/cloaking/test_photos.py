@@ -63,7 +63,18 @@ def test_v03_merges_as_the_original(units):
 
 
 @pytest.mark.parametrize("tool", ["fawkes-v0.3", "fawkes-v1.0"])
-@pytest.mark.parametrize("box", [(40, 30, 90, 110), (-12.5, -3, 60, 200), (0, 0, 1, 1), (70.4, 80.6, 99, 99)], ids=str)
+@pytest.mark.parametrize(
+    "box",
+    [
+        (40, 30, 90, 110),
+        (-12.5, -3, 60, 200),
+        (0, 0, 1, 1),
+        (70.4, 80.6, 99, 99),
+        (150, 130, 170, 160),
+        (-9, -9, -5, -5),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("several", [False, True])
 def test_any_box_gives_a_square_that_holds_its_part_of_the_photo(tool, box, several):
     photo = np.random.default_rng(0).integers(0, 256, (120, 100, 3), np.uint8)
