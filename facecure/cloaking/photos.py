@@ -58,10 +58,10 @@ def frame(tool: str, box: F64, size: tuple[int, int], several: bool) -> Frame:
         margin = _MARGIN / _SEVERAL if several else _MARGIN
         extra = (box[2:] - box[:2]) * margin / 2
         box = np.concatenate([box[:2] - extra, box[2:] + extra])
-    left, top = (int(np.clip(v, 0, limit - 1)) for v, limit in zip(box[:2], size, strict=True))
-    right, bottom = (
-        min(limit, max(first + 1, int(np.ceil(v)))) for v, limit, first in zip(box[2:], size, (left, top), strict=True)
-    )
+    limits = np.array(size)
+    corner = np.clip(box[:2].astype(int), 0, limits - 1)
+    left, top = corner.tolist()
+    right, bottom = np.clip(np.ceil(box[2:]).astype(int), corner + 1, limits).tolist()
     height, width = bottom - top, right - left
     if tool == "fawkes-v0.3":
         return Frame(left, top, right, bottom, max(height, width), 0, 0, "black")
