@@ -44,7 +44,9 @@ class TestView:
             __cuda_array_interface__ = {"shape": (2, 3), "typestr": "<f4", "data": (4096, False), "strides": (12, 4)}  # noqa: RUF012
 
         found = view(Array(), 7)
-        assert (found.address, found.shape, found.kind) == (4096, (2, 3), "float32")
+        assert (found.address, found.shape, found.kind, found.readonly) == (4096, (2, 3), "float32", False)
+        Array.__cuda_array_interface__ = Array.__cuda_array_interface__ | {"data": (4096, True)}
+        assert view(Array(), 7).readonly
 
     @pytest.mark.parametrize(
         ("array", "says"),

@@ -63,7 +63,7 @@ class CloakRun:
                 self._progress("cloaked", self.written + self.before, len(samples))
 
         self._progress("cloaked", 0, len(samples))
-        for loaded in self._load(samples):
+        for loaded in self._read(samples, done=False):
             tool = self._tool(loaded.sample)
             if loaded.faces is None and loaded.excluded is None:
                 self.before += 1
@@ -116,15 +116,13 @@ class CloakRun:
             self._progress(f"{stage}: embeddings", done, len(samples))
         return found
 
-    def _load(self, samples: Sequence[Sample]) -> Iterator[Loaded]:
-        def done(sample: Sample, sha256: str) -> bool:
-            return self._ledger.is_done(sample.identity, sample.key, sha256)
+    def _read(self, samples: Sequence[Sample], *, done: bool = True) -> Iterator[Loaded]:
+        """Yield samples with their faces; unless `done`, those cloaked before without."""
 
-        geometries = [tool.geometry for tool in self._tools]
-        return load_faces(samples, geometries, self._detector, self._threads, done)
+        def known(sample: Sample, sha256: str) -> bool:
+            return not done and self._ledger.is_done(sample.identity, sample.key, sha256)
 
-    def _read(self, samples: Sequence[Sample]) -> Iterator[Loaded]:
-        return load_faces(samples, [tool.geometry for tool in self._tools], self._detector, self._threads)
+        return load_faces(samples, [tool.geometry for tool in self._tools], self._detector, self._threads, known)
 
     def _faces(self, tool: Tool, loaded: Loaded, *, note: bool = True) -> list[ToolFace]:
         """Return a sample's faces, the main one first; where there is none, take down why unless that was done."""

@@ -61,7 +61,7 @@ class LowKey:
     ) -> None:
         self.name = "lowkey" + ("-4" if distinct else "") + ("-warp" if warp else "")
         self.surrogates, self.protocol, self.lpips = surrogates, protocol, lpips
-        self.size, self.warp, self.distinct, self.first_only = None if warp else 112, warp, distinct, first_only
+        self.size, self.warp, self.first_only = None if warp else 112, warp, first_only
         used = [s if distinct else [t for t in surrogates if t.architecture == s.architecture][-1] for s in surrogates]
         # equal members are computed once and count as often as they occur
         self._shares = [sum(t is s for t in used) / len(used) for s in surrogates]

@@ -30,11 +30,12 @@ def torch_device(name: str) -> torch.device:
 
 @dataclass(frozen=True, slots=True)
 class DeviceView:
-    """A contiguous array in device memory: `address`, `shape` and `kind`, the name of its dtype."""
+    """A contiguous array in device memory: `address`, `shape`, `kind`, the name of its dtype; `readonly` where told."""
 
     address: int
     shape: tuple[int, ...]
     kind: str
+    readonly: bool = False
 
 
 def view(array: Any, stream: int, device_type: int = _CUDA) -> DeviceView:
@@ -44,6 +45,7 @@ def view(array: Any, stream: int, device_type: int = _CUDA) -> DeviceView:
     elsewhere than on a device of DLPack's `device_type`, strided, or of another dtype than uint8, float32, float64 and
     bfloat16.
     """
+    readonly = False
     if hasattr(array, "__dlpack__"):
         # 1 names CUDA's default stream, which as an address is 0
         capsule = array.__dlpack__(stream=stream or 1) if device_type == _CUDA else array.__dlpack__()
@@ -54,6 +56,7 @@ def view(array: Any, stream: int, device_type: int = _CUDA) -> DeviceView:
     elif hasattr(array, "__cuda_array_interface__") and device_type == _CUDA:
         interface = array.__cuda_array_interface__
         address, shape, kind = interface["data"][0], list(interface["shape"]), interface["typestr"]
+        readonly = bool(interface["data"][1])
         steps = interface.get("strides")
         strides = None if steps is None else [step // int(kind[2:]) for step in steps]
         kind = _INTERFACE_KINDS.get(kind, kind)
@@ -66,4 +69,4 @@ def view(array: Any, stream: int, device_type: int = _CUDA) -> DeviceView:
         if stride != step and side > 1 and 0 not in shape:
             raise InputError(f"{type(array).__name__} {tuple(shape)} with strides {strides} is not contiguous")
         step *= side
-    return DeviceView(int(address), tuple(shape), kind)
+    return DeviceView(int(address), tuple(shape), kind, readonly)

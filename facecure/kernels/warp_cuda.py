@@ -48,6 +48,8 @@ def warp_faces_cuda(
             "pictures are uint8, matrices float64, out uint8 without normalise, float32 or bfloat16 with it; not "
             f"{source.kind}, {stack.kind} and {target.kind}"
         )
+    if target.readonly:
+        raise InputError("out is read-only")
     sides = target.shape[2:] if planar else target.shape[1:3]
     if len(target.shape) != 4 or target.shape[1 if planar else 3] != 3 or 0 in sides:
         raise InputError(f"out must be (N, {'3, h, w' if planar else 'h, w, 3'}), h, w > 0, not {target.shape}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from facecure.pictures.align import cut_face
 from facecure.pictures.decode import UnreadablePicture, decode
-from facecure.pictures.detect import Detector, Found, main_face
+from facecure.pictures.detect import Detector, Found
 from facecure.types import U8, Exclusion, FaceGeometry, Sample
 
 
@@ -62,9 +62,6 @@ def load_faces(
         found = detector.faces(picture) if detector is not None else []
         if detector is not None and not found:
             return Loaded(sample, sha256, excluded=Exclusion(sample.path, "no face: the detector found none"))
-        if found:
-            main = main_face(found, size)
-            found = [main, *(face for face in found if face is not main)]
         landmarks = found[0].landmarks if found else None
         try:
             faces = tuple(picture if g is None else cut_face(picture, g, landmarks) for g in geometries)

@@ -188,3 +188,21 @@ def test_another_network_is_an_error_before_the_first_picture(make_spec):
     """Found with a picture, it would be blamed on that or end the run with OpenCV's own error."""
     with pytest.raises(InputError, match=r"blocks\.onnx is no YuNet"):
         Detector(make_spec().parent / "blocks.onnx")
+
+
+@shared
+def test_all_faces_are_found_the_main_one_first(detector, photos):
+    small = cv2.resize(photos[1], (150, 150), interpolation=cv2.INTER_AREA)
+    scene = np.zeros((400, 900, 3), np.uint8)
+    scene[:150, :150] = small
+    scene[75:325, 350:600] = photos[0]
+    found = detector.faces(scene)
+    assert len(found) >= 2
+    main, other = found[0].box, found[1].box
+    assert 350 <= main[0] < main[2] <= 600
+    assert (main[2] - main[0]) * (main[3] - main[1]) > (other[2] - other[0]) * (other[3] - other[1])
+    assert any(face.box[2] < 160 and face.box[3] < 160 for face in found)
+    np.testing.assert_array_equal(detector.landmarks(scene), found[0].landmarks)
+    for face in found[:2]:
+        assert (face.landmarks >= face.box[:2]).all()
+        assert (face.landmarks <= face.box[2:]).all()

@@ -105,13 +105,13 @@ def test_a_detectors_landmarks_are_used(levels):
 
     class Fixed:
         def faces(self, picture):
-            small = Found(np.array([0.0, 0, 1, 1]), np.array(template))
+            other = Found(np.array([0.0, 0, 1, 1]), np.array(template))
             # two pixels further left than the face wants them
-            return [small, Found(np.array([0.0, 0, 5, 5]), np.array(template) - (2, 0))]
+            return [Found(np.array([0.0, 0, 5, 5]), np.array(template) - (2, 0)), other]
 
     loaded = next(load_faces(levels[50:51], [aligned], Fixed(), 1))
     face = loaded.faces[0]
-    assert [found.box[2] for found in loaded.found] == [5, 1]  # the main one first
+    assert [found.box[2] for found in loaded.found] == [5, 1]
     np.testing.assert_array_equal(face[..., 0], np.tile(np.array([0, 0, 50, 50, 50]), (5, 1)))
 
 
