@@ -65,9 +65,8 @@ def run_demo(out: Path, *, seed: int = 0, progress: Progress = lambda stage, don
     Writes `pictures/<person>/<picture>.jpg`, a folder per cloak, `contact_sheet.png` and `cloaks.png` under `out`; goes
     the way that own photos would go: files, faces, cloaks, embeddings, splits. Run again, it continues.
     """
-    pictures, protected, others = out / "pictures", out / "protected", out / "targets"
+    pictures, protected, others = out / "pictures", out / "protected.csv", out / "targets"
     _write_people(pictures, PEOPLE, PICTURES, seed, progress)
-    _write_people(protected, PROTECTED, PICTURES, seed, progress)
     _write_people(others, TARGETS, TARGET_PICTURES, seed + 1, progress)
     extractors = [open_extractor(read_spec(spec)) for spec in packaged_specs()]
     table = embed(read_samples(pictures)[0], extractors, store=out / "embeddings", progress=progress)
@@ -80,6 +79,9 @@ def run_demo(out: Path, *, seed: int = 0, progress: Progress = lambda stage, don
     sheet, cloaks = out / "contact_sheet.png", out / "cloaks.png"
     _contact_sheet(table, splits[0], found[0][: len(splits[0].controls)]).save(sheet)
     surrogate = next(packaged_surrogate(spec) for spec in packaged_specs() if spec.stem == SURROGATE)
+    people = sorted(folder.name for folder in pictures.iterdir())[:PROTECTED]
+    files = [f"{person},{pictures.name}/{person}/{k:02d}.jpg" for person in people for k in range(PICTURES)]
+    protected.write_text("\n".join(["identity,path", *files, ""]))
     for short, name in CLOAKS.items():
         cloak(
             protected,
@@ -91,7 +93,7 @@ def run_demo(out: Path, *, seed: int = 0, progress: Progress = lambda stage, don
             seed=seed,
             progress=lambda stage, done, total, short=short: progress(f"{short}: {stage}", done, total),  # type: ignore[misc]
         )
-    _cloak_sheet(protected, out).save(cloaks)
+    _cloak_sheet(people, out).save(cloaks)
     report = evaluate(
         pictures,
         {short: out / short / "manifest.csv" for short in CLOAKS},
@@ -151,11 +153,10 @@ def _contact_sheet(table: EmbeddingTable, split: Split, identified: Bool) -> Ima
     return sheet
 
 
-def _cloak_sheet(protected: Path, out: Path) -> Image.Image:
+def _cloak_sheet(people: Sequence[str], out: Path) -> Image.Image:
     """Return one picture of each protected person: before, after each cloak, and the change four times as strong."""
     side, gap, top = 168, 6, 22
     headings = ["clean", *(f"{CLOAKS[short]}{tail}" for short in CLOAKS for tail in ("", ": change x 4"))]
-    people = sorted(folder.name for folder in protected.iterdir())
     sheet = Image.new("RGB", (len(headings) * (side + gap), top + len(people) * (side + gap)), "white")
     draw = ImageDraw.Draw(sheet)
     for column, heading in enumerate(headings):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from facecure.cloaks.adadelta import Adadelta
+from facecure.cloaks.dssim import Dssim
 from facecure.cloaks.surrogate import Distance, Surrogate
 
 
@@ -26,6 +28,26 @@ class Mode:
         """
         excess = (visible - self.threshold).clamp(min=0)
         return weight * excess.square(), each(2 * weight * excess)
+
+
+@dataclass(slots=True)
+class FawkesState:
+    """A batch under way: `variable` is the modifier in tanh space, where `point` is the `source`.
+
+    `references` are the embeddings that distances are measured to, one tensor per surrogate, seen through `grids`;
+    `best` is the best accepted feature distance and `pictures` where it was reached.
+    """
+
+    iteration: int
+    variable: Tensor
+    source: Tensor
+    point: Tensor
+    grids: Sequence[Tensor | None]
+    references: Sequence[Tensor]
+    dssim: Dssim
+    optimiser: Adadelta
+    best: Tensor
+    pictures: Tensor
 
 
 def summed(

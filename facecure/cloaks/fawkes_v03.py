@@ -11,7 +11,7 @@ from torch import Tensor
 
 from facecure.cloaks.adadelta import EPSILON_TF1, Adadelta
 from facecure.cloaks.dssim import Dssim
-from facecure.cloaks.fawkes import Mode, each, summed
+from facecure.cloaks.fawkes import FawkesState, Mode, each, summed
 from facecure.cloaks.loop import Objective, Sources
 from facecure.cloaks.surrogate import Surrogate, lengths
 from facecure.cloaks.tanh import from_tanh, to_tanh
@@ -33,24 +33,11 @@ MODES = {
 
 
 @dataclass(slots=True)
-class V03State:
-    """A batch under way: `variable` is the modifier in tanh space, `best` the least feature loss of an accepted one.
+class V03State(FawkesState):
+    """A batch under way: `references` are goals, `rate` is Adadelta's at present, `least` the DSSIM of `pictures`."""
 
-    `goals` are the embeddings aimed at, one tensor per surrogate; `rate` is Adadelta's at present.
-    """
-
-    iteration: int
-    variable: Tensor
-    source: Tensor
-    point: Tensor  # of the source in tanh space
-    grids: Sequence[Tensor | None]
-    goals: Sequence[Tensor]
-    dssim: Dssim
-    optimiser: Adadelta
     rate: float
-    best: Tensor
-    pictures: Tensor
-    least: Tensor  # DSSIM of `pictures`
+    least: Tensor
 
 
 def remaining(embeddings: Tensor, goals: Tensor) -> Tensor:
@@ -92,7 +79,7 @@ class FawkesV03:
             source=source,
             point=point,
             grids=sources.grids,
-            goals=self._goals(sources, source, from_tanh(to_tanh(sources.targets))[0]),
+            references=self._goals(sources, source, from_tanh(to_tanh(sources.targets))[0]),
             dssim=Dssim(source),
             optimiser=Adadelta.of(modifier, EPSILON_TF1),
             rate=self.mode.rate,
@@ -122,7 +109,7 @@ class FawkesV03:
         """Return penalty · max(D − threshold, 0)² + Σ remaining."""
         pictures, slope = from_tanh(state.point + state.variable)
         visible, by_dssim = state.dssim(pictures - state.source)
-        feature, by_feature = summed(self.surrogates, pictures, state.goals, state.grids, remaining)
+        feature, by_feature = summed(self.surrogates, pictures, state.references, state.grids, remaining)
         penalty, by_visible = self.mode.penalty(visible, self.penalty)
         gradient = by_visible * by_dssim + by_feature
         return Objective(penalty + feature, feature, visible, gradient * slope, pictures)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from facecure.cloaks.adadelta import EPSILON_KERAS, Adadelta
 from facecure.cloaks.dssim import Dssim
-from facecure.cloaks.fawkes import Mode, each, summed
+from facecure.cloaks.fawkes import FawkesState, Mode, each, summed
 from facecure.cloaks.loop import Objective, Sources, noise, numpy
 from facecure.cloaks.surrogate import Surrogate, lengths, unit
 from facecure.cloaks.tanh import from_tanh, to_tanh
@@ -41,25 +41,14 @@ MODES = {
 
 
 @dataclass(slots=True)
-class V10State:
-    """A batch under way: `variable` is the modifier in tanh space, `weight` const_diff, `side` the controller's state.
+class V10State(FawkesState):
+    """A batch under way: `weight` is const_diff, `side` the controller's state, `last` the newest objective.
 
-    `side` is 1 after too little visible change, −1 after too much, 0 between; `best` the best accepted feature distance
-    and `pictures` where it was reached, black before; `last` the newest objective.
+    `side` is 1 after too little visible change, −1 after too much, 0 between; `pictures` are black at the start.
     """
 
-    iteration: int
-    variable: Tensor
-    source: Tensor
-    point: Tensor  # of the source in tanh space
-    grids: Sequence[Tensor | None]
-    references: Sequence[Tensor]
-    dssim: Dssim
-    optimiser: Adadelta
     weight: Tensor
     side: Tensor
-    best: Tensor
-    pictures: Tensor
     last: Objective | None = None
 
 

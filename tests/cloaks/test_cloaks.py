@@ -174,8 +174,8 @@ def test_warp_needs_alignment_and_reference_batches_have_room(tiny):
 def test_a_reference_batch_couples_its_pictures(tiny):
     """Q5: the direction is the batch's, grey padding included."""
     surrogates = [tiny(0)]
-    alone = FawkesV03(surrogates, Mode(0.005, 3, 30)).start(sources(surrogates, slice(0, 2))).goals[0]
+    alone = FawkesV03(surrogates, Mode(0.005, 3, 30)).start(sources(surrogates, slice(0, 2))).references[0]
     padded = FawkesV03(surrogates, Mode(0.005, 3, 30), reference_batch=3).start(sources(surrogates, slice(0, 2)))
     own, aim = (surrogates[0].embed(p[:2]) for p in (FACES, FACES.roll(1, 0)))
     np.testing.assert_allclose(alone, 2 * aim - own, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(padded.goals[0], own + 2 * (aim - own).sum(0) / 3, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(padded.references[0], own + 2 * (aim - own).sum(0) / 3, rtol=1e-4, atol=1e-4)
