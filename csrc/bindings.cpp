@@ -1,17 +1,10 @@
 // Python's way in: checks, releases the GIL, calls. No arithmetic.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
 #include <array>
-#include <optional>
-#include <string>
 #include <variant>
-#include <vector>
 
+#include "bindings.h"
 #include "devices.h"
 #include "dlpack.h"
-#include "dssim.h"
 #include "near_rows.h"
 #include "quantize.h"
 #include "segment_nearest.h"
@@ -19,30 +12,9 @@
 #include "warp_faces.h"
 #include "warp_faces_cuda.h"
 
-namespace py = pybind11;
 using namespace facecure;
 
 namespace {
-
-template <class T>
-using Array = py::array_t<T, py::array::c_style>;  // no forcecast: another dtype is an error, not a copy
-
-void require(bool holds, const char* message) {
-  if (!holds) throw py::value_error(message);
-}
-
-const std::vector<std::pair<const char*, Simd>> simd_names = {
-    {"scalar", Simd::scalar}, {"avx2", Simd::avx2}, {"avx512", Simd::avx512}};
-
-Simd parse_simd(const std::optional<std::string>& name) {
-  if (!name) return best_simd();
-  for (const auto& [known, simd] : simd_names)
-    if (*name == known) {
-      require(simd <= best_simd(), "this CPU does not support the instruction set asked for");
-      return simd;
-    }
-  throw py::value_error("simd is one of scalar, avx2, avx512");
-}
 
 const char* simd_name(Simd simd) { return simd_names[std::size_t(simd)].first; }
 
@@ -203,33 +175,6 @@ py::tuple nearest_of_segments(const Array<float>& probes, const Array<float>& ro
   return py::make_tuple(distance, row);
 }
 
-py::tuple dssim(const Array<float>& perturbation, const Array<float>& source, const Array<float>& source_mean,
-                const Array<float>& mean, const Array<float>& contrast, const Array<float>& weights, float luminance,
-                int threads, const std::optional<std::string>& simd) {
-  require(perturbation.ndim() == 3 && perturbation.shape(1) >= dssim_window && perturbation.shape(2) >= dssim_window,
-          "perturbation must be (planes, H, W), H, W ≥ 11");
-  const py::ssize_t planes = perturbation.shape(0), height = perturbation.shape(1), width = perturbation.shape(2);
-  const auto shaped = [&](const Array<float>& a, py::ssize_t h, py::ssize_t w) {
-    return a.ndim() == 3 && a.shape(0) == planes && a.shape(1) == h && a.shape(2) == w;
-  };
-  require(shaped(source, height, width), "source must have the shape of perturbation");
-  for (const auto* map : {&source_mean, &mean, &contrast})
-    require(shaped(*map, height - dssim_window + 1, width - dssim_window + 1), "maps must have a value per window");
-  require(weights.size() == dssim_window && threads > 0 && width < 1 << 24 && height < 1 << 24,
-          "weights must be 11, threads positive");
-  Array<double> value(planes);
-  Array<float> gradient({planes, height, width});
-  const DssimPlanes job{perturbation.data(), source.data(), source_mean.data(), mean.data(), contrast.data(),
-                        weights.data(), luminance, planes, int(height), int(width), threads, parse_simd(simd)};
-  auto *to_value = value.mutable_data();
-  auto *to_gradient = gradient.mutable_data();
-  {
-    py::gil_scoped_release release;
-    dssim_planes(job, to_value, to_gradient);
-  }
-  return py::make_tuple(value, gradient);
-}
-
 py::dict build_info() {
   py::dict info;
   info["commit"] = FACECURE_COMMIT;
@@ -252,9 +197,6 @@ PYBIND11_MODULE(_core, module) {
   module.def("warp_faces", &warp, py::kw_only(), py::arg("pictures"), py::arg("matrices"), py::arg("height"),
              py::arg("width"), py::arg("replicate"), py::arg("table"), py::arg("channels"), py::arg("planar"),
              py::arg("threads"), py::arg("simd"));
-  module.def("dssim_planes", &dssim, py::kw_only(), py::arg("perturbation"), py::arg("source"), py::arg("source_mean"),
-             py::arg("mean"), py::arg("contrast"), py::arg("weights"), py::arg("luminance"), py::arg("threads"),
-             py::arg("simd"));
   module.def("dlpack_view", &dlpack_view, py::arg("capsule"));
 #ifdef FACECURE_HAS_CUDA
   module.def("warp_faces_cuda", &warp_on_device, py::kw_only(), py::arg("pictures"), py::arg("matrices"),
@@ -268,5 +210,6 @@ PYBIND11_MODULE(_core, module) {
              py::arg("own"), py::arg("best"), py::arg("best_label"), py::arg("most"), py::arg("threads"));
   module.def("segment_nearest", &nearest_of_segments, py::kw_only(), py::arg("probes"), py::arg("rows"),
              py::arg("members"), py::arg("starts"), py::arg("probe"), py::arg("segment"), py::arg("threads"));
+  bind_cloaks(module);
   module.def("build_info", &build_info);
 }

@@ -9,24 +9,24 @@ namespace facecure {
 
 constexpr int dssim_window = 11;
 
-struct DssimPlanes {
-  const float* perturbation;   // d, (planes, height, width)
-  const float* source;         // s less a constant, likewise
-  const float* source_mean;    // of that, over windows: (planes, height − 10, width − 10)
-  const float* mean;           // of s itself
-  const float* contrast;       // 2 σs² + c2
-  const float* weights;        // (dssim_window), symmetric
-  float luminance;             // c1
+// What only the source decides, for `planes` planes of height × width, both at least dssim_window.
+struct DssimSource {
+  const float* centred;       // s less a constant, (planes, height, width)
+  const float* centred_mean;  // of that, over windows: (planes, height − 10, width − 10)
+  const float* mean;          // of s itself
+  const float* contrast;      // 2 σs² + c2
+  const float* weights;       // (dssim_window), symmetric
+  float luminance;            // c1
   std::int64_t planes;
-  int height;                  // at least dssim_window, like width
+  int height;
   int width;
-  int threads;
-  Simd simd;
 };
 
-// Writes per plane the sum over windows of A + B − AB, and twice the gradient of half that sum, which the caller divides
-// by the number of windows: A = μd² / (μa² + μs² + c1), B = σd² / (σa² + σs² + c2), a = s + d. Rows stream through: a
-// plane needs a few dozen rows of scratch, whatever its size. The same bits for every instruction set and thread count.
-void dssim_planes(const DssimPlanes& job, double* value, float* gradient);
+// For perturbations (planes, height, width), writes per plane the sum over windows of A + B − AB, and twice the gradient
+// of half that sum, which the caller divides by the number of windows: A = μd² / (μa² + μs² + c1), B = σd² / (σa² + σs² +
+// c2), a = s + d. Rows stream through: a plane needs a few dozen rows of scratch, whatever its size. The same bits for
+// every instruction set and thread count.
+void dssim_planes(const DssimSource& source, const float* perturbation, int threads, Simd simd, double* value,
+                  float* gradient);
 
 }  // namespace facecure

@@ -19,6 +19,8 @@ Simd best_simd();
 #endif
 #if defined(__GNUC__)
 #define FACECURE_INLINE inline __attribute__((always_inline))
+#define FACECURE_INLINE_LAMBDA __attribute__((always_inline))
 #else
 #define FACECURE_INLINE inline
+#define FACECURE_INLINE_LAMBDA
 #endif

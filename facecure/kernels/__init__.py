@@ -7,6 +7,10 @@ signature. There is no fallback from one to the other.
 from facecure.kernels.dssim import DssimSource as DssimSource
 from facecure.kernels.dssim import dssim_planes as dssim_planes
 from facecure.kernels.dssim import dssim_planes_numpy as dssim_planes_numpy
+from facecure.kernels.fawkes import FawkesMove as FawkesMove
+from facecure.kernels.fawkes import FawkesPlanes as FawkesPlanes
+from facecure.kernels.fawkes import fawkes_step as fawkes_step
+from facecure.kernels.fawkes import fawkes_step_numpy as fawkes_step_numpy
 from facecure.kernels.scan import Quantized as Quantized
 from facecure.kernels.scan import Reach as Reach
 from facecure.kernels.scan import has_vnni as has_vnni

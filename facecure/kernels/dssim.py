@@ -38,8 +38,8 @@ def dssim_planes(
     """
     value, gradient = _core.dssim_planes(
         perturbation=np.ascontiguousarray(perturbation),
-        source=source.centred,
-        source_mean=source.centred_mean,
+        centred=source.centred,
+        centred_mean=source.centred_mean,
         mean=source.mean,
         contrast=source.contrast,
         weights=source.weights,
@@ -52,7 +52,7 @@ def dssim_planes(
     return value / (2 * windows), gradient
 
 
-def dssim_planes_numpy(perturbation: F32, source: DssimSource) -> tuple[F64, F64]:
+def dssim_planes_numpy(perturbation: F32 | F64, source: DssimSource) -> tuple[F64, F64]:
     """Return what `dssim_planes` returns, in float64: every window laid out."""
     window = np.outer(source.weights, source.weights).astype(np.float64)
     d, s = perturbation.astype(np.float64), source.centred.astype(np.float64)

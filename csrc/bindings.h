@@ -1,0 +1,42 @@
+// What all ways in from Python share.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "simd.h"
+
+namespace facecure {
+
+namespace py = pybind11;
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;  // no forcecast: another dtype is an error, not a copy
+
+inline void require(bool holds, const char* message) {
+  if (!holds) throw py::value_error(message);
+}
+
+inline const std::vector<std::pair<const char*, Simd>> simd_names = {
+    {"scalar", Simd::scalar}, {"avx2", Simd::avx2}, {"avx512", Simd::avx512}};
+
+inline Simd parse_simd(const std::optional<std::string>& name) {
+  if (!name) return best_simd();
+  for (const auto& [known, simd] : simd_names)
+    if (*name == known) {
+      require(simd <= best_simd(), "this CPU does not support the instruction set asked for");
+      return simd;
+    }
+  throw py::value_error("simd is one of scalar, avx2, avx512");
+}
+
+// The entry points of the cloaks.
+void bind_cloaks(py::module_& module);
+
+}  // namespace facecure

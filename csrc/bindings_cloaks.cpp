@@ -1,0 +1,92 @@
+// Python's way into the cloaks' steps: checks, releases the GIL, calls. No arithmetic.
+#include "bindings.h"
+#include "dssim.h"
+#include "fawkes_step.h"
+
+namespace facecure {
+namespace {
+
+bool shaped(const py::array& array, py::ssize_t a, py::ssize_t b, py::ssize_t c) {
+  return array.ndim() == 3 && array.shape(0) == a && array.shape(1) == b && array.shape(2) == c;
+}
+
+DssimSource source_of(const Array<float>& centred, const Array<float>& centred_mean, const Array<float>& mean,
+                      const Array<float>& contrast, const Array<float>& weights, float luminance) {
+  require(centred.ndim() == 3 && centred.shape(1) >= dssim_window && centred.shape(2) >= dssim_window &&
+              centred.shape(1) < 1 << 24 && centred.shape(2) < 1 << 24,
+          "planes must be (P, H, W), H, W ≥ 11");
+  const py::ssize_t planes = centred.shape(0), height = centred.shape(1), width = centred.shape(2);
+  for (const auto* map : {&centred_mean, &mean, &contrast})
+    require(shaped(*map, planes, height - dssim_window + 1, width - dssim_window + 1),
+            "maps must have a value per window");
+  require(weights.size() == dssim_window, "weights must be 11");
+  return {centred.data(), centred_mean.data(), mean.data(), contrast.data(), weights.data(), luminance,
+          planes,         int(height),         int(width)};
+}
+
+py::tuple dssim(const Array<float>& perturbation, const Array<float>& centred, const Array<float>& centred_mean,
+                const Array<float>& mean, const Array<float>& contrast, const Array<float>& weights, float luminance,
+                int threads, const std::optional<std::string>& simd) {
+  const DssimSource source = source_of(centred, centred_mean, mean, contrast, weights, luminance);
+  require(shaped(perturbation, source.planes, source.height, source.width) && threads > 0,
+          "perturbation must have the shape of the source's planes, threads positive");
+  const Simd chosen = parse_simd(simd);
+  Array<double> value(source.planes);
+  Array<float> gradient({py::ssize_t(source.planes), py::ssize_t(source.height), py::ssize_t(source.width)});
+  auto *to_value = value.mutable_data();
+  auto *to_gradient = gradient.mutable_data();
+  {
+    py::gil_scoped_release release;
+    dssim_planes(source, perturbation.data(), threads, chosen, to_value, to_gradient);
+  }
+  return py::make_tuple(value, gradient);
+}
+
+// By reference: another dtype or layout is an error, never a copy that would be changed instead.
+Array<double> fawkes(Array<float>& modifier, Array<float>& squares, Array<float>& steps,
+                           Array<float>& by_dssim, Array<float>& pictures, Array<float>& best,
+                           const Array<float>& centred, const Array<float>& centred_mean, const Array<float>& mean,
+                           const Array<float>& contrast, const Array<float>& weights, float luminance,
+                           const std::optional<Array<float>>& by_feature, const Array<float>& dssim_weight,
+                           const Array<float>& feature_weight, const Array<bool>& better, float rate, float rho,
+                           float epsilon, float kick, bool forget, bool frozen, float bound, int threads,
+                           const std::optional<std::string>& simd) {
+  const DssimSource source = source_of(centred, centred_mean, mean, contrast, weights, luminance);
+  require(source.planes % 3 == 0, "a picture has three planes");
+  for (const auto* array : {&modifier, &squares, &steps, &by_dssim, &pictures, &best})
+    require(shaped(*array, source.planes, source.height, source.width), "planes must have the shape of the source's");
+  require(!by_feature || shaped(*by_feature, source.planes, source.height, source.width),
+          "by_feature must have the shape of the source's planes");
+  const py::ssize_t count = source.planes / 3;
+  require(dssim_weight.size() == count && feature_weight.size() == count && better.size() == count && threads > 0,
+          "weights and better must have a value per picture, threads be positive");
+  FawkesMove move{by_feature ? by_feature->data() : nullptr, dssim_weight.data(), feature_weight.data(),
+                  reinterpret_cast<const std::uint8_t*>(better.data()), rate, rho, epsilon, kick, forget, frozen};
+  const FawkesStep job{source, by_feature ? &move : nullptr, bound, modifier.mutable_data(), squares.mutable_data(),
+                       steps.mutable_data(), by_dssim.mutable_data(), pictures.mutable_data(), best.mutable_data(),
+                       threads, parse_simd(simd)};
+  Array<double> value(source.planes);
+  auto* to = value.mutable_data();
+  {
+    py::gil_scoped_release release;
+    fawkes_step(job, to);
+  }
+  return value;
+}
+
+}  // namespace
+
+void bind_cloaks(py::module_& module) {
+  module.def("dssim_planes", &dssim, py::kw_only(), py::arg("perturbation"), py::arg("centred"),
+             py::arg("centred_mean"), py::arg("mean"), py::arg("contrast"), py::arg("weights"), py::arg("luminance"),
+             py::arg("threads"), py::arg("simd"));
+  module.def("fawkes_step", &fawkes, py::kw_only(), py::arg("modifier").noconvert(), py::arg("squares").noconvert(),
+             py::arg("steps").noconvert(), py::arg("by_dssim").noconvert(), py::arg("pictures").noconvert(),
+             py::arg("best").noconvert(), py::arg("centred"), py::arg("centred_mean"), py::arg("mean"),
+             py::arg("contrast"), py::arg("weights"), py::arg("luminance"), py::arg("by_feature"),
+             py::arg("dssim_weight"), py::arg("feature_weight"), py::arg("better"), py::arg("rate"), py::arg("rho"),
+             py::arg("epsilon"), py::arg("kick"), py::arg("forget"), py::arg("frozen"), py::arg("bound"),
+             py::arg("threads"), py::arg("simd"));
+}
+
+}  // namespace facecure

@@ -1,0 +1,91 @@
+#include "fawkes_step.h"
+
+#include "dssim_plane.h"
+#include "fawkes_value.h"
+
+namespace facecure {
+namespace {
+
+// Row `at` of everything, `width` values: judged picture kept, modifier moved.
+FACECURE_INLINE void move_row(const FawkesStep& job, std::int64_t picture, std::int64_t at) {
+  const FawkesMove& move = *job.move;
+  const float dssim_weight = move.dssim_weight[picture], feature_weight = move.feature_weight[picture];
+  const float bound = job.bound, rate = move.rate, rho = move.rho, epsilon = move.epsilon, kick = move.kick;
+  const bool frozen = move.frozen;
+  const float *centred = job.source.centred + at, *by_feature = move.by_feature + at, *by_dssim = job.by_dssim + at;
+  const float* __restrict judged = job.pictures + at;
+  float *__restrict modifier = job.modifier + at, *__restrict squares = job.squares + at;
+  float *__restrict steps = job.steps + at, *__restrict best = job.best + at;
+  const int width = job.source.width;
+  if (move.better[picture]) std::copy_n(judged, width, best);
+#pragma GCC ivdep  // more arrays than the compiler would check for overlap
+  for (int x = 0; x < width; ++x) {
+    const Bent before = bend(modifier[x], centred[x]);
+    const float gradient = dssim_weight * by_dssim[x] + feature_weight * by_feature[x];
+    const float past = before.beyond < 0 ? -before.beyond : before.beyond, back = before.beyond * gradient;
+    const bool kept = (past <= bound) | (!frozen & (back > 0));
+    const float passed = kept ? gradient * before.slope : 0;
+    const Moved next = moved(modifier[x], squares[x], steps[x], passed, rate, rho, epsilon, kick);
+    modifier[x] = next.modifier, squares[x] = next.squares, steps[x] = next.steps;
+  }
+  if (move.forget) {
+    std::fill_n(squares, width, 0.0f);
+    std::fill_n(steps, width, 0.0f);
+  }
+}
+
+FACECURE_INLINE double plane(const FawkesStep& job, std::int64_t number, DssimScratch& scratch) {
+  const int width = job.source.width;
+  const std::int64_t first = number * job.source.height * width;
+  const auto row = [&](int y) FACECURE_INLINE_LAMBDA {
+    const std::int64_t at = first + std::int64_t(y) * width;
+    if (job.move) move_row(job, number / 3, at);
+    const float *__restrict modifier = job.modifier + at, *__restrict centred = job.source.centred + at;
+    float *__restrict d = scratch.perturbation(y), *__restrict picture = job.pictures + at;
+    const float bound = job.bound;
+#pragma GCC ivdep
+    for (int x = 0; x < width; ++x) {
+      d[x] = bounded(bend(modifier[x], centred[x]).beyond, bound);
+      picture[x] = centred[x] + 128 + d[x];
+    }
+    return d;
+  };
+  return dssim_plane(job.source, number, scratch, row, job.by_dssim + first);
+}
+
+using Plane = double (*)(const FawkesStep&, std::int64_t, DssimScratch&);
+
+double plane_scalar(const FawkesStep& job, std::int64_t number, DssimScratch& scratch) {
+  return plane(job, number, scratch);
+}
+#ifdef FACECURE_X86
+FACECURE_AVX2 double plane_avx2(const FawkesStep& job, std::int64_t number, DssimScratch& scratch) {
+  return plane(job, number, scratch);
+}
+FACECURE_AVX512 double plane_avx512(const FawkesStep& job, std::int64_t number, DssimScratch& scratch) {
+  return plane(job, number, scratch);
+}
+#endif
+
+Plane plane_for(Simd simd) {
+#ifdef FACECURE_X86
+  if (simd == Simd::avx512) return plane_avx512;
+  if (simd == Simd::avx2) return plane_avx2;
+#endif
+  (void)simd;
+  return plane_scalar;
+}
+
+}  // namespace
+
+void fawkes_step(const FawkesStep& job, double* dssim) {
+  const Plane one = plane_for(job.simd);
+#pragma omp parallel num_threads(job.threads)
+  {
+    DssimScratch scratch(job.source.width);
+#pragma omp for schedule(static)
+    for (std::int64_t number = 0; number < job.source.planes; ++number) dssim[number] = one(job, number, scratch);
+  }
+}
+
+}  // namespace facecure

@@ -1,0 +1,42 @@
+// The half of a Fawkes iteration that is not the extractors' (specification §3 to §5).
+#pragma once
+
+#include <cstdint>
+
+#include "dssim.h"
+#include "simd.h"
+
+namespace facecure {
+
+// How a modifier moves.
+struct FawkesMove {
+  const float* by_feature;      // gradient of the feature distance with respect to the pictures, (planes, height, width)
+  const float* dssim_weight;    // (pictures): of dssim_planes' gradient
+  const float* feature_weight;  // (pictures): of by_feature
+  const std::uint8_t* better;   // (pictures): 1 where the picture judged last is to be kept in `best`
+  float rate, rho, epsilon;     // of Adadelta
+  float kick;                   // added along the gradient's sign
+  bool forget;                  // the accumulators afterwards
+  bool frozen;                  // values beyond the bound have no gradient, even one that leads back
+};
+
+// Three planes to a picture; everything (planes, height, width).
+struct FawkesStep {
+  DssimSource source;
+  const FawkesMove* move;  // null: only dssim, by_dssim and pictures are computed
+  float bound;             // of the perturbation, in grey levels; infinity for none
+  float* modifier;         // in tanh space, changed like all that follow
+  float* squares;          // Adadelta's accumulators
+  float* steps;
+  float* by_dssim;         // gradient of the picture judged last, as dssim_planes writes it; then of the next
+  float* pictures;         // the next to be judged
+  float* best;
+  int threads;
+  Simd simd;
+};
+
+// Moves the modifiers and writes the next pictures with their values and gradients as dssim_planes does, in one pass
+// over the rows of each plane. The same bits for every instruction set and thread count.
+void fawkes_step(const FawkesStep& job, double* dssim);
+
+}  // namespace facecure

@@ -1,0 +1,62 @@
+// What one value goes through in a Fawkes step; the same operations on the CPU and on CUDA devices.
+#pragma once
+
+#include <cmath>
+
+#include "simd.h"
+
+#ifdef __CUDACC__
+#define FACECURE_VALUE __host__ __device__ __forceinline__
+#else
+#define FACECURE_VALUE FACECURE_INLINE
+#endif
+
+namespace facecure {
+
+struct Bent {
+  float beyond;  // grey levels from the source
+  float slope;   // its derivative with respect to the modifier
+};
+
+// Where modifier m takes source s = centred + 128: s' = (tanh z / c + ½) · 255, z = artanh((s / 255 − ½) c) + m, by
+// the addition theorem, so that a small change keeps its digits and a source of 0 or 255 its slope. With t = tanh m and
+// τ = (s / 255 − ½) c:  tanh z − τ = t (1 − τ²) / (1 + τ t).
+FACECURE_VALUE Bent bend(float m, float centred) {
+  constexpr float c = 2 - 1e-6f, scale = 255 / c;
+  const float half = (centred + 0.5f) / 255;
+  const float below = 2 * ((127 - centred) / 255) + 1e-6f * half;  // 1 − τ
+  const float above = 2 * ((centred + 128) / 255) - 1e-6f * half;  // 1 + τ
+  // tanh x = n / q by Lambert's continued fraction to the seventh term, for x = m / 8: within 1e-7 up to |x| = 2. Then
+  // e^2m = ((q + n) / (q − n))^8.
+  const float x = (m < -16 ? -16 : m > 16 ? 16 : m) / 8, x2 = x * x;
+  const float n = x * (1 + x2 * (17325 / 135135.f + x2 * (378 / 135135.f + x2 * (1 / 135135.f))));
+  const float q = 1 + x2 * (62370 / 135135.f + x2 * (3150 / 135135.f + x2 * (28 / 135135.f)));
+  float up = q + n, down = q - n;
+  up *= up, up *= up, up *= up;
+  down *= down, down *= down, down *= down;
+  const float q2 = q * q + n * n, n2 = 2 * (n * q);  // tanh 2x = 2nq / (q² + n²)
+  const float q4 = q2 * q2 + n2 * n2, n4 = 2 * (n2 * q2);
+  const float n8 = 2 * (n4 * q4);
+  // up : down : n8 = 1 + t : 1 − t : t
+  const float whole = 2 / (up * above + down * below), part = above * below * whole * scale;
+  return {n8 * part, up * down * whole * part};
+}
+
+struct Moved {
+  float modifier, squares, steps;
+};
+
+// One Adadelta step of a modifier (specification §3).
+FACECURE_VALUE Moved moved(float modifier, float squares, float steps, float gradient, float rate, float rho,
+                           float epsilon, float kick) {
+  squares = rho * squares + (1 - rho) * (gradient * gradient);
+  const float step = gradient * sqrtf((steps + epsilon) / (squares + epsilon));
+  const float sign = gradient > 0 ? 1.f : gradient < 0 ? -1.f : 0.f;
+  return {modifier - rate * step - kick * sign, squares, rho * steps + (1 - rho) * (step * step)};
+}
+
+FACECURE_VALUE float bounded(float value, float bound) {
+  return value < -bound ? -bound : value > bound ? bound : value;
+}
+
+}  // namespace facecure

@@ -1,0 +1,125 @@
+"""The half of a Fawkes iteration that is not the extractors', in one pass over the rows, and its twin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facecure import _core
+from facecure.kernels.dssim import C1, CENTRE, DssimSource, dssim_planes_numpy
+from facecure.kernels.threads import available_threads
+from facecure.types import F32, F64, Bool
+
+RHO = 0.95  # of Adadelta, specification §3
+SPAN = 2 - 1e-6  # grey levels are tanh z / SPAN + ½ of white, so that 0 and 255 stay finite (§4)
+
+
+@dataclass(frozen=True, slots=True)
+class FawkesPlanes:
+    """What a step changes in place, each float32 (3 N, H, W), contiguous, the three planes of a picture together.
+
+    `modifier` is in tanh space, `squares` and `steps` are Adadelta's accumulators; `by_dssim` is the gradient of DSSIM
+    at `pictures`, the ones to be judged next, times twice the number of windows; `best` are the ones kept so far.
+    """
+
+    modifier: F32
+    squares: F32
+    steps: F32
+    by_dssim: F32
+    pictures: F32
+    best: F32
+
+
+@dataclass(frozen=True, slots=True)
+class FawkesMove:
+    """How pictures that have been judged move on.
+
+    `by_feature` float32 (3 N, H, W) is the feature distance's gradient at them; `dssim_weight` and `feature_weight`,
+    float32 (N,), are what DSSIM's and its gradient count; where `better` bool (N,), the picture is kept as the best.
+    `rate` and `epsilon` are Adadelta's; `kick` is added along the gradient's sign; `forget` zeroes the accumulators
+    afterwards; `frozen`: beyond the bound not even a gradient that leads back passes (Q9).
+    """
+
+    by_feature: F32
+    dssim_weight: F32
+    feature_weight: F32
+    better: Bool
+    rate: float
+    epsilon: float
+    kick: float = 0.0
+    forget: bool = False
+    frozen: bool = False
+
+
+def fawkes_step(
+    planes: FawkesPlanes,
+    source: DssimSource,
+    move: FawkesMove | None,
+    bound: float,
+    *,
+    threads: int = 0,
+    simd: str | None = None,
+) -> F64:
+    """Return D (N,) of the next pictures, after moving on; `planes` are changed in place.
+
+    Without a `move` the pictures are those of the modifier as it is. `bound` is that of the perturbation in grey
+    levels, `inf` for none. The same bits for every instruction set, thread count and neighbour. Raises `ValueError`
+    where shapes do not fit, `TypeError` where a plane is not contiguous float32.
+    """
+    count = len(source.centred) // 3
+    none = np.zeros(count, np.float32)
+    value = _core.fawkes_step(
+        modifier=planes.modifier, squares=planes.squares, steps=planes.steps, by_dssim=planes.by_dssim,
+        pictures=planes.pictures, best=planes.best, centred=source.centred, centred_mean=source.centred_mean,
+        mean=source.mean, contrast=source.contrast, weights=source.weights, luminance=C1,
+        by_feature=None if move is None else np.ascontiguousarray(move.by_feature),
+        dssim_weight=none if move is None else move.dssim_weight / np.float32(_denominator(source)),
+        feature_weight=none if move is None else move.feature_weight,
+        better=np.zeros(count, bool) if move is None else move.better,
+        rate=move.rate if move else 0.0, rho=RHO, epsilon=move.epsilon if move else 1.0,
+        kick=move.kick if move else 0.0, forget=bool(move and move.forget), frozen=bool(move and move.frozen),
+        bound=bound, threads=threads or available_threads(), simd=simd,
+    )  # fmt: skip
+    of_pictures: F64 = value.reshape(count, 3).sum(axis=1) / _denominator(source)
+    return of_pictures
+
+
+def _denominator(source: DssimSource) -> int:
+    """Return twice the number of windows in a picture: what values and gradients of planes are divided by."""
+    return 6 * source.mean.shape[1] * source.mean.shape[2]
+
+
+def fawkes_step_numpy(planes: FawkesPlanes, source: DssimSource, move: FawkesMove | None, bound: float) -> F64:
+    """Return what `fawkes_step` returns, in float64 through tanh space itself; `planes` may be float64."""
+    centred = source.centred.astype(np.float64)
+    levels = centred + CENTRE
+
+    def raw(modifier: F64) -> tuple[F64, F64]:
+        point = np.arctanh((levels / 255 - 0.5) * SPAN) + np.clip(modifier, -16, 16)
+        return (np.tanh(point) / SPAN + 0.5) * 255 - levels, 255 / SPAN / np.cosh(point) ** 2
+
+    if move is not None:
+        better = np.repeat(move.better, 3)
+        planes.best[better] = planes.pictures[better]
+        beyond, slope = raw(planes.modifier.astype(np.float64))
+        visible, feature = (
+            np.repeat(w.astype(np.float64), 3)[:, None, None] for w in (move.dssim_weight, move.feature_weight)
+        )
+        gradient = visible * (planes.by_dssim / _denominator(source)) + feature * move.by_feature
+        kept = np.abs(beyond) <= bound
+        if not move.frozen:
+            kept |= beyond * gradient > 0
+        gradient = np.where(kept, gradient * slope, 0)
+        planes.squares[:] = RHO * planes.squares + (1 - RHO) * gradient**2
+        step = gradient * np.sqrt((planes.steps + move.epsilon) / (planes.squares + move.epsilon))
+        planes.modifier[:] = planes.modifier - move.rate * step - move.kick * np.sign(gradient)
+        planes.steps[:] = RHO * planes.steps + (1 - RHO) * step**2
+        if move.forget:
+            planes.squares[:] = planes.steps[:] = 0
+    perturbation = np.clip(raw(planes.modifier.astype(np.float64))[0], -bound, bound)
+    planes.pictures[:] = levels + perturbation
+    value, by_dssim = dssim_planes_numpy(perturbation, source)
+    planes.by_dssim[:] = by_dssim * _denominator(source) / 3
+    of_pictures: F64 = value.reshape(-1, 3).mean(axis=1)
+    return of_pictures

@@ -1,0 +1,141 @@
+"""The native Fawkes step is the twin's, with the same bits for every instruction set, thread count and neighbour."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from facecure.kernels import DssimSource, FawkesMove, FawkesPlanes, fawkes_step, fawkes_step_numpy
+
+from .conftest import AVAILABLE, made, window
+
+SHAPES = [(1, 11, 11), (1, 11, 40), (7, 23, 12), (2, 64, 17)]
+BOUNDS = [15.0, np.inf]
+
+
+def started(count: int, height: int, width: int, kind: str = "noise", strength: float = 0.05):
+    """Return planes under way, their source and a move."""
+    source, _ = made(3 * count, height, width, kind)
+    rng = np.random.default_rng([count, height, width, 1])
+    shape = source.centred.shape
+    draw = lambda scale: rng.normal(0, scale, shape).astype(np.float32)  # noqa: E731
+    planes = FawkesPlanes(
+        draw(strength), np.square(draw(1e-3)), np.square(draw(1e-4)), draw(1), np.zeros(shape, np.float32), draw(9)
+    )
+    move = FawkesMove(
+        by_feature=draw(1e-3),
+        dssim_weight=rng.uniform(0, 1e4, count).astype(np.float32),
+        feature_weight=rng.uniform(-4, 0, count).astype(np.float32),
+        better=rng.random(count) < 0.5,
+        rate=15.0,
+        epsilon=1e-7,
+    )
+    return planes, source, move
+
+
+def copied(planes: FawkesPlanes, dtype: type = np.float32) -> FawkesPlanes:
+    return FawkesPlanes(*(np.array(getattr(planes, name), dtype) for name in FawkesPlanes.__slots__))
+
+
+def agree(found: FawkesPlanes, expected: FawkesPlanes, rtol: float) -> None:
+    for name in FawkesPlanes.__slots__:
+        ours, theirs = getattr(found, name), getattr(expected, name)
+        assert np.linalg.norm(ours - theirs) <= rtol * np.linalg.norm(theirs), name
+
+
+@pytest.mark.parametrize("simd", AVAILABLE)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", ["noise", "black", "white"])
+@pytest.mark.parametrize("strength", [1e-4, 0.05, 3.0, 40.0])
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_a_step_is_the_twins(shape, kind, strength, bound, simd):
+    planes, source, move = started(*shape, kind, strength)
+    twin = copied(planes, np.float64)
+    value = fawkes_step(planes, source, None, bound, simd=simd)
+    expected = fawkes_step_numpy(twin, source, None, bound)
+    np.testing.assert_allclose(value, expected, rtol=1e-3, atol=1e-10)
+    # tanh goes through eighth powers: some thirty roundings of a change, and one of up to 255 levels
+    rounding = 3e-6 * (np.abs(twin.pictures - source.centred - 128) + 10)
+    assert (np.abs(planes.pictures - twin.pictures) <= rounding).all()
+    for name in ("pictures", "by_dssim"):  # the twin's own rounding aside, both move on from the same place
+        getattr(twin, name)[:] = getattr(planes, name)
+    value = fawkes_step(planes, source, move, bound, simd=simd)
+    expected = fawkes_step_numpy(twin, source, move, bound)
+    np.testing.assert_allclose(value, expected, rtol=2e-3, atol=1e-10)
+    agree(planes, twin, 2e-3)
+
+
+@pytest.mark.parametrize("options", [{"kick": 0.01}, {"forget": True}, {"frozen": True}, {"rate": 0.0}], ids=str)
+def test_every_option_is_the_twins(options):
+    planes, source, move = started(3, 20, 25, strength=0.3)
+    fawkes_step(planes, source, None, 15.0)
+    twin, move = copied(planes, np.float64), replace(move, **options)
+    fawkes_step(planes, source, move, 15.0)
+    fawkes_step_numpy(twin, source, move, 15.0)
+    agree(planes, twin, 2e-3)
+    assert planes.squares.any() != bool(options.get("forget"))
+
+
+def test_pixels_beyond_the_bound_move_back_unless_frozen():
+    """Q9."""
+    planes, source, move = started(1, 20, 20, strength=0)
+    planes.modifier[:] = 0.5
+    planes.squares[:] = planes.steps[:] = 0
+    fawkes_step(planes, source, None, 15.0)
+    beyond = planes.pictures - (source.centred + 128) >= 15
+    assert beyond.any()
+    for frozen in (True, False):
+        moving = copied(planes)
+        fawkes_step(moving, source, replace(move, frozen=frozen), 15.0)
+        moved = moving.modifier[beyond] - np.float32(0.5)
+        assert (moved <= 0).all()
+        assert moved.any() != frozen
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("simd", AVAILABLE)
+def test_bits_depend_on_neither_instructions_nor_threads_nor_neighbours(simd, threads):
+    planes, source, move = started(7, 30, 29)
+    start = copied(planes)
+    value = fawkes_step(planes, source, move, 15.0, threads=1, simd="scalar")
+    again = copied(start)
+    np.testing.assert_array_equal(fawkes_step(again, source, move, 15.0, threads=threads, simd=simd), value)
+    for name in FawkesPlanes.__slots__:
+        np.testing.assert_array_equal(getattr(again, name), getattr(planes, name))
+    part, one = slice(6, 9), slice(2, 3)
+    alone = FawkesPlanes(*(getattr(start, name)[part].copy() for name in FawkesPlanes.__slots__))
+    maps = (source.centred, source.centred_mean, source.mean, source.contrast)
+    single = DssimSource(*(m[part] for m in maps), window())
+    step = replace(
+        move, by_feature=move.by_feature[part], dssim_weight=move.dssim_weight[one],
+        feature_weight=move.feature_weight[one], better=move.better[one],
+    )  # fmt: skip
+    assert fawkes_step(alone, single, step, 15.0, threads=threads, simd=simd)[0] == value[2]
+    np.testing.assert_array_equal(alone.modifier, planes.modifier[part])
+
+
+def test_no_pictures_and_strided_gradients():
+    planes, source, move = started(0, 20, 20)
+    assert fawkes_step(planes, source, move, 15.0).shape == (0,)
+    planes, source, move = started(2, 20, 24)
+    wide = np.zeros((6, 20, 48), np.float32)
+    wide[:, :, ::2] = move.by_feature
+    again = copied(planes)
+    fawkes_step(planes, source, move, 15.0)
+    fawkes_step(again, source, replace(move, by_feature=wide[:, :, ::2]), 15.0)
+    np.testing.assert_array_equal(again.modifier, planes.modifier)
+
+
+def test_what_does_not_fit_is_refused():
+    planes, source, move = started(2, 20, 24)
+    with pytest.raises(ValueError, match="by_feature"):
+        fawkes_step(planes, source, replace(move, by_feature=move.by_feature[:3]), 15.0)
+    with pytest.raises(ValueError, match="per picture"):
+        fawkes_step(planes, source, replace(move, better=np.ones(3, bool)), 15.0)
+    with pytest.raises(ValueError, match="shape of the source"):
+        fawkes_step(replace(planes, best=planes.best[:, :10].copy()), source, move, 15.0)
+    for bad in (planes.best.astype(np.float64), planes.best.transpose(0, 2, 1).copy().transpose(0, 2, 1)):
+        with pytest.raises(TypeError):  # a copy would be changed instead
+            fawkes_step(replace(planes, best=bad), source, move, 15.0)
