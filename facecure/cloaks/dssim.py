@@ -38,25 +38,26 @@ class Dssim:
         variance = valid(centred.square(), WINDOW) - mean.square()
         self._centred, self._centred_mean = centred.to(sources), mean.to(sources)
         self._mean, self._contrast = (mean + CENTRE).to(sources), (2 * variance + C2).to(sources)
-        self._native: DssimSource | None = None
+        self.native: DssimSource | None = None
         if sources.device.type == "cpu" and sources.dtype == torch.float32:
             maps = (self._centred, self._centred_mean, self._mean, self._contrast)
             planes = [np.ascontiguousarray(m.flatten(0, 1).numpy()) for m in maps]
-            self._native = DssimSource(planes[0], planes[1], planes[2], planes[3], WINDOW.astype(np.float32))
+            self.native = DssimSource(planes[0], planes[1], planes[2], planes[3], WINDOW.astype(np.float32))
 
     def __call__(self, perturbations: Tensor) -> tuple[Tensor, Tensor]:
         """Return D (N,) of the pictures source + perturbation and its gradient (N, 3, H, W).
 
         `perturbations` (N, 3, H, W) are differences in grey levels.
         """
-        if self._native is None:
-            return self._in_torch(perturbations)
+        if self.native is None:
+            return self.in_torch(perturbations)
         planes = perturbations.detach().flatten(0, 1).numpy()
-        value, gradient = dssim_planes(planes, self._native, threads=torch.get_num_threads())
+        value, gradient = dssim_planes(planes, self.native, threads=torch.get_num_threads())
         of_pictures = torch.from_numpy(value.reshape(-1, 3).mean(axis=1).astype(np.float32))
         return of_pictures, torch.from_numpy(gradient).reshape(perturbations.shape) / 3
 
-    def _in_torch(self, perturbations: Tensor) -> tuple[Tensor, Tensor]:
+    def in_torch(self, perturbations: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what a call returns, in torch whatever the device."""
         d, s = perturbations, self._centred
         mean_d = valid(d, WINDOW)
         covariance = valid(s * d, WINDOW) - self._centred_mean * mean_d

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facecure.cloaks.adadelta import Adadelta
-from facecure.cloaks.dssim import Dssim
+from facecure.cloaks.fawkes_step import NativeStep, PlainStep
 from facecure.cloaks.surrogate import Distance, Surrogate
 
 
@@ -22,32 +21,23 @@ class Mode:
     rate: float
 
     def penalty(self, visible: Tensor, weight: float) -> tuple[Tensor, Tensor]:
-        """Return weight · max(D − threshold, 0)² (N,) and its derivative with respect to D, for a picture's gradient.
-
-        The derivative has the shape (N, 1, 1, 1).
-        """
+        """Return weight · max(D − threshold, 0)² (N,) and its derivative with respect to D."""
         excess = (visible - self.threshold).clamp(min=0)
-        return weight * excess.square(), each(2 * weight * excess)
+        return weight * excess.square(), 2 * weight * excess
 
 
 @dataclass(slots=True)
 class FawkesState:
-    """A batch under way: `variable` is the modifier in tanh space, where `point` is the `source`.
+    """A batch under way: `step` holds its modifiers, pictures and the best of them, `best` their feature distances.
 
-    `references` are the embeddings that distances are measured to, one tensor per surrogate, seen through `grids`;
-    `best` is the best accepted feature distance and `pictures` where it was reached.
+    `references` are the embeddings that distances are measured to, one tensor per surrogate, seen through `grids`.
     """
 
     iteration: int
-    variable: Tensor
-    source: Tensor
-    point: Tensor
     grids: Sequence[Tensor | None]
     references: Sequence[Tensor]
-    dssim: Dssim
-    optimiser: Adadelta
+    step: PlainStep | NativeStep
     best: Tensor
-    pictures: Tensor
 
 
 def summed(
@@ -64,8 +54,3 @@ def summed(
         total += value
         slope += gradient
     return total, slope
-
-
-def each(values: Tensor) -> Tensor:
-    """Return (N,) values as (N, 1, 1, 1)."""
-    return values[:, None, None, None]

@@ -9,14 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facecure.cloaks.adadelta import EPSILON_TF1, Adadelta
-from facecure.cloaks.dssim import Dssim
-from facecure.cloaks.fawkes import FawkesState, Mode, each, summed
+from facecure.cloaks.adadelta import EPSILON_TF1
+from facecure.cloaks.fawkes import FawkesState, Mode, summed
+from facecure.cloaks.fawkes_step import Move, fawkes_step
 from facecure.cloaks.loop import Objective, Sources
 from facecure.cloaks.surrogate import Surrogate, lengths
-from facecure.cloaks.tanh import from_tanh, to_tanh
 from facecure.errors import InputError
-from facecure.types import Bool, ProtocolName
+from facecure.types import ProtocolName
 
 _START = 1e-6
 _GREY = 127.5  # what pads a short batch: 0 in tanh space
@@ -34,7 +33,7 @@ MODES = {
 
 @dataclass(slots=True)
 class V03State(FawkesState):
-    """A batch under way: `references` are goals, `rate` is Adadelta's at present, `least` the DSSIM of `pictures`."""
+    """A batch under way: `references` are goals, `rate` is Adadelta's at present, `least` the DSSIM of the best."""
 
     rate: float
     least: Tensor
@@ -70,27 +69,22 @@ class FawkesV03:
         """Return the state before the first iteration."""
         if sources.targets is None:
             raise InputError("fawkes-v0.3 aims at other people's faces: name a folder of them with --targets DIR")
-        point = to_tanh(sources.pictures)
-        source = from_tanh(point)[0]
+        source = sources.pictures
         modifier = torch.full_like(source, _START)
+        beyond = source.new_full((len(source),), torch.inf)
         return V03State(
             iteration=0,
-            variable=modifier,
-            source=source,
-            point=point,
             grids=sources.grids,
-            references=self._goals(sources, source, from_tanh(to_tanh(sources.targets))[0]),
-            dssim=Dssim(source),
-            optimiser=Adadelta.of(modifier, EPSILON_TF1),
+            references=self._goals(sources, sources.targets),
+            step=fawkes_step(source, modifier, source, bound=torch.inf, epsilon=EPSILON_TF1),
+            best=beyond,
             rate=self.mode.rate,
-            best=source.new_full((len(source),), torch.inf),
-            pictures=source.clone(),
-            least=source.new_full((len(source),), torch.inf),
+            least=beyond,
         )
 
-    def _goals(self, sources: Sources, source: Tensor, targets: Tensor) -> list[Tensor]:
+    def _goals(self, sources: Sources, targets: Tensor) -> list[Tensor]:
         """Return φ(s) + 2 (mean φ(t) − mean φ(s)) per surrogate; each picture's own means without a reference batch."""
-        goals = []
+        goals, source = [], sources.pictures
         target_grids = sources.target_grids or [None] * len(self.surrogates)
         for surrogate, grid, target_grid in zip(self.surrogates, sources.grids, target_grids, strict=True):
             own, aim = surrogate.embed(source, grid), surrogate.embed(targets, target_grid)
@@ -106,21 +100,19 @@ class FawkesV03:
         return goals
 
     def objective(self, state: V03State) -> Objective:
-        """Return penalty · max(D − threshold, 0)² + Σ remaining."""
-        pictures, slope = from_tanh(state.point + state.variable)
-        visible, by_dssim = state.dssim(pictures - state.source)
-        feature, by_feature = summed(self.surrogates, pictures, state.references, state.grids, remaining)
-        penalty, by_visible = self.mode.penalty(visible, self.penalty)
-        gradient = by_visible * by_dssim + by_feature
-        return Objective(penalty + feature, feature, visible, gradient * slope, pictures)
+        """Return penalty · max(D − threshold, 0)² + Σ remaining, and the gradient of the latter."""
+        step = state.step
+        feature, by_feature = summed(self.surrogates, step.pictures, state.references, state.grids, remaining)
+        penalty, _ = self.mode.penalty(step.visible, self.penalty)
+        return Objective(penalty + feature, feature, step.visible, [by_feature])
 
-    def accept(self, state: V03State, found: Objective) -> Bool:
-        """Keep what is nearest to the goal, whatever its DSSIM (Q7); `corrected`: within 1.1 of the threshold.
+    def accept(self, state: V03State, found: Objective) -> Tensor:
+        """Prefer what is nearest to the goal, whatever its DSSIM (Q7); `corrected`: within 1.1 of the threshold.
 
         The released code judges a picture after each update, which is before the next one: the start never counts.
         """
         if state.iteration == 0:
-            return torch.zeros_like(found.feature, dtype=torch.bool).cpu().numpy()
+            return torch.zeros_like(found.feature, dtype=torch.bool)
         better = (found.feature > 0) & (found.feature < state.best)
         if self.protocol == "corrected":
             budget = _OVER * self.mode.threshold
@@ -129,12 +121,12 @@ class FawkesV03:
             better = torch.where(state.least <= budget, better & within, within | (found.visible < state.least))
         state.best = torch.where(better, found.feature, state.best)
         state.least = torch.where(better, found.visible, state.least)
-        state.pictures = torch.where(each(better), found.pictures, state.pictures)
-        return better.cpu().numpy()
+        return better
 
-    def update(self, state: V03State, found: Objective) -> None:
+    def update(self, state: V03State, found: Objective, better: Tensor) -> None:
         """Take an Adadelta step, its rate lowered by a fifth at each third of the iterations."""
-        state.optimiser.step(state.variable, found.gradient, state.rate)
+        _, by_visible = self.mode.penalty(found.visible, self.penalty)
+        state.step(Move(found.gradients[0], by_visible, torch.ones_like(by_visible), better, state.rate))
         if state.iteration and state.iteration % max(1, self.iterations // 3) == 0:
             state.rate *= _DECAY
 
@@ -143,8 +135,8 @@ class FawkesV03:
 
     def finish(self, state: V03State) -> Tensor:
         """Return the best pictures, the one after the last update included."""
-        self.accept(state, self.objective(state))
-        return state.pictures.clamp(0, 255)
+        state.step.keep(self.accept(state, self.objective(state)))
+        return state.step.best.clamp(0, 255)
 
     def parameters(self) -> dict[str, Any]:
         """Return threshold, iterations, rate, penalty, reference batch and protocol."""

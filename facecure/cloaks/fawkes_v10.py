@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facecure.cloaks.adadelta import EPSILON_KERAS, Adadelta
-from facecure.cloaks.dssim import Dssim
-from facecure.cloaks.fawkes import FawkesState, Mode, each, summed
+from facecure.cloaks.adadelta import EPSILON_KERAS
+from facecure.cloaks.fawkes import FawkesState, Mode, summed
+from facecure.cloaks.fawkes_step import Move, each, fawkes_step
 from facecure.cloaks.loop import Objective, Sources, noise, numpy
 from facecure.cloaks.surrogate import Surrogate, lengths, unit
-from facecure.cloaks.tanh import from_tanh, to_tanh
-from facecure.types import F32, Bool, ProtocolName
+from facecure.types import F32, ProtocolName
 
 _BOUND = 15.0  # grey levels
 _START = 1e-4
@@ -44,7 +43,7 @@ MODES = {
 class V10State(FawkesState):
     """A batch under way: `weight` is const_diff, `side` the controller's state, `last` the newest objective.
 
-    `side` is 1 after too little visible change, −1 after too much, 0 between; `pictures` are black at the start.
+    `side` is 1 after too little visible change, −1 after too much, 0 between; the best pictures are black at the start.
     """
 
     weight: Tensor
@@ -71,44 +70,60 @@ class FawkesV10:
 
     def start(self, sources: Sources) -> V10State:
         """Return the state before the first iteration: a little noise, by each picture's seed."""
-        point = to_tanh(sources.pictures)
-        # the released code goes through tanh space and back too, from its second iteration on: the same to rounding
-        source = from_tanh(point)[0]
+        source = sources.pictures
         ones = source.new_ones(len(source))
+        views = zip(self.surrogates, sources.grids, strict=True)
         modifier = noise(sources.seeds, source, _START)
         return V10State(
             iteration=0,
-            variable=modifier,
-            source=source,
-            point=point,
             grids=sources.grids,
-            references=[unit(s.embed(source, grid)) for s, grid in zip(self.surrogates, sources.grids, strict=True)],
-            dssim=Dssim(source),
-            optimiser=Adadelta.of(modifier, EPSILON_KERAS),
+            references=[unit(s.embed(source, grid)) for s, grid in views],
+            step=fawkes_step(source, modifier, torch.zeros_like(source), bound=_BOUND, epsilon=EPSILON_KERAS),
+            best=torch.zeros_like(ones),
             weight=ones.clone(),
             side=ones.clone(),
-            best=torch.zeros_like(ones),
-            pictures=torch.zeros_like(source),
         )
 
     def objective(self, state: V10State) -> Objective:
-        """Return penalty · max(D − threshold, 0)² − weight · Σ shift."""
-        raw, slope = from_tanh(state.point + state.variable)
-        beyond = raw - state.source
-        perturbation = beyond.clamp(-_BOUND, _BOUND)
-        pictures = state.source + perturbation
-        visible, by_dssim = state.dssim(perturbation)
-        feature, by_feature = summed(self.surrogates, pictures, state.references, state.grids, shift)
-        penalty, by_visible = self.mode.penalty(visible, self.penalty)
-        loss = penalty - state.weight * feature
-        gradient = by_visible * by_dssim - each(state.weight) * by_feature
-        kept = beyond.abs() <= _BOUND
-        if self.protocol == "corrected":  # Q9: what leads back inside may pass
-            kept |= beyond * gradient > 0
-        return Objective(loss, feature, visible, gradient * kept * slope, pictures)
+        """Return penalty · max(D − threshold, 0)² − weight · Σ shift, and the gradient of Σ shift."""
+        step = state.step
+        feature, by_feature = summed(self.surrogates, step.pictures, state.references, state.grids, shift)
+        penalty, _ = self.mode.penalty(step.visible, self.penalty)
+        return Objective(penalty - state.weight * feature, feature, step.visible, [by_feature])
 
-    def accept(self, state: V10State, found: Objective) -> Bool:
-        """Keep pictures within 1.1 of the threshold that move further than the best so far; adapt the weights."""
+    def accept(self, state: V10State, found: Objective) -> Tensor:
+        """Prefer pictures within 1.1 of the threshold that move further than the best so far."""
+        better = (found.visible <= _TOO_MUCH * self.mode.threshold) & (found.feature > state.best)
+        state.best = torch.where(better, found.feature, state.best)
+        state.last = found
+        return better
+
+    def update(self, state: V10State, found: Objective, better: Tensor) -> None:
+        """Take an Adadelta step; after the first one a kick in tanh space leaves the flat start; adapt the weights.
+
+        The last pictures stay: what would come after them is never judged.
+        """
+        if state.iteration == self.iterations - 1:
+            state.step.keep(better)
+        else:
+            first = state.iteration == 0
+            state.step(
+                Move(
+                    found.gradients[0],
+                    dssim_weight=self.mode.penalty(found.visible, self.penalty)[1],
+                    feature_weight=-state.weight,
+                    better=better,
+                    rate=self.mode.rate,
+                    kick=_KICK if first else 0.0,
+                    # Q10: the kick makes a new variable, whose accumulators start at zero
+                    forget=first and self.protocol == "facecure-2021",
+                    frozen=self.protocol == "facecure-2021",  # Q9
+                )
+            )
+        self._adapt(state, found)
+
+    def _adapt(self, state: V10State, found: Objective) -> None:
+        """Double or halve const_diff while the change stays too faint or too visible, else set it to 1."""
         low = (found.visible <= _ENOUGH * self.mode.threshold) & (state.weight <= _CEILING)
         high = ~low & (found.visible >= _TOO_MUCH * self.mode.threshold) & (state.weight >= 1 / _CEILING)
         one = torch.ones_like(state.weight)
@@ -116,19 +131,6 @@ class FawkesV10:
         down = torch.where(state.side == 1, one, state.weight / 2)
         state.weight = torch.where(low, up, torch.where(high, down, one))
         state.side = low.to(one) - high.to(one)
-        better = (found.visible <= _TOO_MUCH * self.mode.threshold) & (found.feature > state.best)
-        state.best = torch.where(better, found.feature, state.best)
-        state.pictures = torch.where(each(better), found.pictures, state.pictures)
-        state.last = found
-        return better.cpu().numpy()
-
-    def update(self, state: V10State, found: Objective) -> None:
-        """Take an Adadelta step; after the first one a kick in tanh space leaves the flat start."""
-        state.optimiser.step(state.variable, found.gradient, self.mode.rate)
-        if state.iteration == 0:
-            state.variable -= _KICK * found.gradient.sign()
-            if self.protocol == "facecure-2021":  # Q10: the kick makes a new variable, whose accumulators start at zero
-                state.optimiser.reset()
 
     def weight(self, state: V10State) -> F32:
         """Return const_diff (N,)."""
@@ -139,7 +141,7 @@ class FawkesV10:
         assert state.last is not None
         last = state.last
         instead = (state.best < _WEAK) & (last.visible < _LAST_BUDGET) & (last.feature > state.best)
-        return torch.where(each(instead), last.pictures, state.pictures).clamp(0, 255)
+        return torch.where(each(instead), state.step.pictures, state.step.best).clamp(0, 255)
 
     def parameters(self) -> dict[str, Any]:
         """Return threshold, iterations, rate, penalty and protocol."""

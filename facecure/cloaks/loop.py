@@ -31,17 +31,16 @@ class Sources:
 
 @dataclass(slots=True)
 class Objective:
-    """Values of one iteration, before its update: per picture (N,), and the gradient of the summed loss.
+    """What the networks say of the pictures of one iteration: values (N,), and gradients with respect to pictures.
 
     `feature` is the cloak's own distance of embeddings, `visible` the change one sees: DSSIM, or LPIPS for LowKey.
-    `pictures` are those that were judged, 0…255.
+    `gradients` (N, 3, H, W) are the cloak's own, for its `update`.
     """
 
     loss: Tensor
     feature: Tensor
     visible: Tensor
-    gradient: Tensor
-    pictures: Tensor
+    gradients: Sequence[Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +56,9 @@ class Record:
 
 
 class State(Protocol):
-    """What a cloak carries from one iteration to the next: `iteration` done so far, `variable`, the rest its own."""
+    """What a cloak carries from one iteration to the next: `iteration` done so far, the rest its own."""
 
     iteration: int
-    variable: Tensor
 
 
 S = TypeVar("S", bound=State)
@@ -79,13 +77,13 @@ class Cloak(Protocol[S]):
         """Return the state before the first iteration."""
 
     def objective(self, state: S) -> Objective:
-        """Return values and gradient at the state's variable, which stays."""
+        """Return values and gradients at the state's pictures, which stay."""
 
-    def accept(self, state: S, found: Objective) -> Bool:
+    def accept(self, state: S, found: Objective) -> Tensor:
         """Take note of the values; return bool (N,): is this the best picture so far?"""
 
-    def update(self, state: S, found: Objective) -> None:
-        """Move the variable by the gradient."""
+    def update(self, state: S, found: Objective, better: Tensor) -> None:
+        """Keep what is better and move on to the next pictures, `state.iteration` being the number before this one."""
 
     def weight(self, state: S) -> F32 | None:
         """Return the per-picture weight that the next objective uses, where the cloak adapts one."""
@@ -103,10 +101,11 @@ def run(cloak: Cloak[S], state: S, iterations: int | None = None) -> Iterator[Re
     while state.iteration < last:
         weight = cloak.weight(state)
         found = cloak.objective(state)
-        accepted = cloak.accept(state, found)
-        cloak.update(state, found)
+        better = cloak.accept(state, found)
+        cloak.update(state, found, better)
         state.iteration += 1
-        yield Record(state.iteration, numpy(found.loss), numpy(found.feature), numpy(found.visible), accepted, weight)
+        values = (numpy(found.loss), numpy(found.feature), numpy(found.visible))
+        yield Record(state.iteration, *values, better.cpu().numpy(), weight)
 
 
 def numpy(values: Tensor) -> F32:

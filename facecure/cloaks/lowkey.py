@@ -14,7 +14,7 @@ from facecure.cloaks.loop import Objective, Sources, noise
 from facecure.cloaks.lpips import Lpips, squared
 from facecure.cloaks.surrogate import Surrogate, lengths, unit
 from facecure.errors import InputError
-from facecure.types import Bool, ProtocolName
+from facecure.types import ProtocolName
 
 _START, _STEP, _ITERATIONS = 0.005, 0.0025, 50
 _PENALTY = 0.05  # of LPIPS
@@ -104,7 +104,7 @@ class LowKey:
         gradient = -by_plain - smooth_transposed(by_smoothed)
         visible, by_visible = self._visible(state, pictures)
         gradient += _PENALTY * by_visible
-        return Objective(_PENALTY * visible - feature, feature, visible, gradient, 255 * pictures)
+        return Objective(_PENALTY * visible - feature, feature, visible, [gradient])
 
     def _visible(self, state: LowKeyState, pictures: Tensor) -> tuple[Tensor, Tensor]:
         value, gradient = pictures.new_zeros(len(pictures)), torch.zeros_like(pictures)
@@ -119,13 +119,13 @@ class LowKey:
             gradient[counted] += by / len(views)
         return value, gradient
 
-    def accept(self, state: LowKeyState, found: Objective) -> Bool:
+    def accept(self, state: LowKeyState, found: Objective) -> Tensor:
         """Return True: the last picture is the one that counts."""
-        return torch.ones_like(found.feature, dtype=torch.bool).cpu().numpy()
+        return torch.ones_like(found.feature, dtype=torch.bool)
 
-    def update(self, state: LowKeyState, found: Objective) -> None:
+    def update(self, state: LowKeyState, found: Objective, better: Tensor) -> None:
         """Step every value by 0.0025 of the range."""
-        state.variable.sub_(found.gradient.sign(), alpha=_STEP)
+        state.variable.sub_(found.gradients[0].sign(), alpha=_STEP)
 
     def weight(self, state: LowKeyState) -> None:
         """Return None: nothing is adapted."""

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from facecure.types import F64
-
-_C = 2 - 1e-6  # so that 0 and 255 stay finite
+from facecure.kernels.fawkes import SPAN
 
 
-def to_tanh(pictures: Tensor) -> Tensor:
-    """Return arctanh((x / 255 − ½) · c) of grey levels 0…255."""
-    return torch.arctanh((pictures / 255 - 0.5) * _C)
+def bend(sources: Tensor, modifier: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where a modifier takes sources 0…255, in grey levels from them, and the derivative.
 
-
-def from_tanh(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the grey levels (tanh(z) / c + ½) · 255 and their derivative with respect to z."""
-    bent = torch.tanh(points)
-    return (bent / _C + 0.5) * 255, (1 - bent.square()) * (255 / _C)
-
-
-def to_tanh_numpy(pictures: F64) -> F64:
-    """Return what `to_tanh` returns, in float64."""
-    points: F64 = np.arctanh((pictures / 255 - 0.5) * _C)
-    return points
-
-
-def from_tanh_numpy(points: F64) -> tuple[F64, F64]:
-    """Return what `from_tanh` returns, in float64."""
-    return (np.tanh(points) / _C + 0.5) * 255, 255 / _C / np.cosh(points) ** 2
+    With τ = (s / 255 − ½) · span that is (tanh(artanh τ + m) − τ) · 255 / span. By the addition theorem the difference
+    is sinh m · (1 − τ²) / (cosh m + τ sinh m): a small change keeps its digits, and 0 and 255 their slope. Beyond ±16
+    a modifier changes nothing.
+    """
+    half = (sources - 127.5) / 255
+    below = 2 * ((255 - sources) / 255) + (2 - SPAN) * half  # 1 − τ
+    above = 2 * (sources / 255) - (2 - SPAN) * half  # 1 + τ
+    limited = modifier.clamp(-16, 16)
+    whole = 2 / (limited.exp() * above + (-limited).exp() * below)
+    part = above * below * whole * (255 / SPAN)
+    return limited.sinh() * part, whole * part

@@ -87,7 +87,8 @@ def fawkes_step(
 
 def _denominator(source: DssimSource) -> int:
     """Return twice the number of windows in a picture: what values and gradients of planes are divided by."""
-    return 6 * source.mean.shape[1] * source.mean.shape[2]
+    _, rows, columns = source.mean.shape
+    return 6 * int(rows) * int(columns)
 
 
 def fawkes_step_numpy(planes: FawkesPlanes, source: DssimSource, move: FawkesMove | None, bound: float) -> F64:

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from facecure.cloaks.dssim import Dssim  # noqa: E402
 from facecure.cloaks.fawkes import Mode  # noqa: E402
+from facecure.cloaks.fawkes_step import PlainStep  # noqa: E402
 from facecure.cloaks.fawkes_v03 import FawkesV03  # noqa: E402
 from facecure.cloaks.fawkes_v10 import FawkesV10  # noqa: E402
 from facecure.cloaks.loop import Sources, run  # noqa: E402
@@ -99,30 +100,46 @@ def test_corrected_v03_keeps_its_budget_where_the_released_rules_do_not(tiny):
     assert (budgets["facecure-2021"] > 1.1 * mode.threshold).all()
 
 
-def test_the_kick_resets_the_optimiser_under_the_released_rules_only(tiny):
+def test_the_kick_resets_the_optimiser_under_the_released_rules_only(tiny, monkeypatch):
     """Q10."""
+    monkeypatch.setattr("facecure.cloaks.fawkes_v10.fawkes_step", PlainStep)
     for protocol, kept in (("corrected", True), ("facecure-2021", False)):
         cloak = MAKERS["fawkes-v1.0"]([tiny(0)], protocol)
         state = cloak.start(sources([tiny(0)]))
         list(run(cloak, state, 1))
-        assert bool(state.optimiser.squares.any()) == kept
+        assert bool(state.step.optimiser.squares.any()) == kept
 
 
-def test_pixels_beyond_the_bound_are_frozen_under_the_released_rules_only(tiny):
+@pytest.mark.parametrize("protocol", ["corrected", "facecure-2021"])
+def test_pixels_beyond_the_bound_are_frozen_under_the_released_rules_only(tiny, protocol):
     """Q9: beyond 15 grey levels no gradient passes; corrected, one that leads back does."""
-    found = {}
-    for protocol in ("corrected", "facecure-2021"):
-        surrogates = [tiny(0)]
-        cloak = MAKERS["fawkes-v1.0"](surrogates, protocol)
-        state = cloak.start(sources(surrogates))
-        state.variable = state.variable + 0.5
-        outside = (cloak.objective(state).pictures - state.source).abs() >= 15
-        gradient = cloak.objective(state).gradient
-        assert outside.any()
-        found[protocol] = gradient[outside]
-    assert not found["facecure-2021"].any()
-    assert (found["corrected"] >= 0).all()  # above the source: only what lowers it
-    assert found["corrected"].any()
+    surrogates = [tiny(0)]
+    cloak = MAKERS["fawkes-v1.0"](surrogates, protocol)
+    state = cloak.start(sources(surrogates))
+    list(run(cloak, state, 1))
+    state.step.place(torch.full_like(FACES, 0.5))
+    outside = state.step.pictures - FACES >= 15
+    assert outside.any()
+    list(run(cloak, state, 1))
+    moved = (state.step.modifier - 0.5)[outside]
+    assert (moved <= 0).all()  # above the source: only what lowers it
+    assert bool(moved.any()) == (protocol == "corrected")
+
+
+@pytest.mark.parametrize("protocol", ["corrected", "facecure-2021"])
+@pytest.mark.parametrize("name", ["fawkes-v1.0", "fawkes-v0.3"])
+def test_the_native_step_gives_the_plain_loops_pictures(tiny, monkeypatch, name, protocol):
+    """Within one grey level, all but one value in a thousand: where a judgement hangs on a rounding, paths part."""
+    surrogates = [tiny(0), tiny(1, "prelu")]
+    cloak = MAKERS[name](surrogates, protocol)
+    native, records, _ = cloaked(cloak, sources(surrogates))
+    monkeypatch.setattr(f"facecure.cloaks.{name.replace('-', '_').replace('.', '')}.fawkes_step", PlainStep)
+    plain, expected, state = cloaked(cloak, sources(surrogates))
+    assert isinstance(state.step, PlainStep)
+    assert ((native - plain).abs() > 1).double().mean() <= 1e-3
+    for ours, theirs in zip(records, expected, strict=True):
+        np.testing.assert_array_equal(ours.accepted, theirs.accepted)
+        np.testing.assert_allclose(ours.visible, theirs.visible, rtol=2e-2, atol=1e-6)
 
 
 def test_weights_double_and_fall_as_the_specification_says(tiny):
@@ -157,7 +174,7 @@ def test_deduplicated_members_equal_the_whole_ensemble(tiny):
         values.append(cloak.objective(cloak.start(sources(surrogates))))
     for value in values[1:]:
         np.testing.assert_allclose(value.loss, values[0].loss, rtol=1e-5)
-        np.testing.assert_allclose(value.gradient, values[0].gradient, rtol=1e-3, atol=1e-9)
+        np.testing.assert_allclose(value.gradients[0], values[0].gradients[0], rtol=1e-3, atol=1e-9)
 
 
 def test_warp_needs_alignment_and_reference_batches_have_room(tiny):

@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from facecure.cloaks.fawkes import Mode  # noqa: E402
+from facecure.cloaks.fawkes_step import Move, PlainStep  # noqa: E402
 from facecure.cloaks.fawkes_v10 import FawkesV10  # noqa: E402
 from facecure.cloaks.loop import Sources, run  # noqa: E402
 
@@ -46,10 +47,9 @@ def finished(arrays):
         cloak, state = started(arrays, g)
         shape = (len(g["src_idx"]), 112, 112, 3)
         drawn = np.random.RandomState(int(g["np_seed"])).uniform(-1, 1, shape) * 1e-4
-        state.variable = planes(g.get("mod0", drawn))
+        state.step.place(planes(g.get("mod0", drawn)))
         records = list(run(cloak, state, 1))
-        state.variable = planes(g["mod_it2"])
-        assert not state.optimiser.squares.any()
+        state.step.place(planes(g["mod_it2"]))
         records += run(cloak, state)
         found[name] = g, records, state, rows(cloak.finish(state))
     return found
@@ -99,14 +99,17 @@ def test_pictures_agree(finished):
     assert compared == len(stored)
 
 
-def test_gradients_agree_where_no_penalty_multiplies_the_error_of_dssim(arrays, finished):
+def test_gradients_agree_where_no_penalty_multiplies_the_error_of_dssim(arrays, finished, monkeypatch):
     for name, (g, _, _, _) in finished.items():
         if (g["dist_raw"][1] > float(g["param_th"])).any():
             continue
+        monkeypatch.setattr("facecure.cloaks.fawkes_v10.fawkes_step", PlainStep)
         cloak, state = started(arrays, g)
-        state.variable = planes(g["mod_it2"])
-        state.weight = torch.from_numpy(g["const_diff_used"][1].copy())
-        found = rows(cloak.objective(state).gradient)
+        state.step.place(planes(g["mod_it2"]))
+        weight = torch.from_numpy(g["const_diff_used"][1].copy())
+        by_feature = cloak.objective(state).gradients[0]
+        none = torch.zeros_like(weight)
+        found = rows(state.step.gradient(Move(by_feature, none, -weight, none > 0, 1.0, frozen=True)))
         stored = [(found, "grad_it2"), (found[:, ::4, ::4], "grad_s4_it2")]
         stored = [(ours, g[key]) for ours, key in stored if key in g]
         assert stored, name

@@ -11,7 +11,7 @@ from facecure.cloaks.adadelta import EPSILON_KERAS, EPSILON_TF1, Adadelta, adade
 from facecure.cloaks.dssim import Dssim, dssim_numpy  # noqa: E402
 from facecure.cloaks.gaussian import smooth, smooth_numpy  # noqa: E402
 from facecure.cloaks.surrogate import unit  # noqa: E402
-from facecure.cloaks.tanh import from_tanh, to_tanh  # noqa: E402
+from facecure.cloaks.tanh import bend  # noqa: E402
 from facecure.pictures.align import cut_face  # noqa: E402
 from facecure.types import FaceGeometry  # noqa: E402
 
@@ -45,9 +45,10 @@ def test_dssim_and_its_gradient(units):
 def test_tanh_space(units):
     g = units["tanh"]
     levels = torch.from_numpy(g["pixels"]).float()
-    np.testing.assert_allclose(to_tanh(levels), g["arctanh_v10"], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(from_tanh(to_tanh(levels))[0], levels, atol=2e-4)
-    np.testing.assert_allclose(from_tanh(torch.from_numpy(g["z"]))[0], g["reverse_z"], atol=5e-5)
+    middle = torch.full_like(levels, 127.5)  # 0 in tanh space: a modifier is the point itself
+    np.testing.assert_allclose(127.5 + bend(middle, torch.from_numpy(g["arctanh_v10"]))[0], levels, atol=2e-4)
+    z = torch.from_numpy(g["z"])
+    np.testing.assert_allclose(127.5 + bend(torch.full_like(z, 127.5), z)[0], g["reverse_z"], atol=5e-5)
 
 
 @pytest.mark.parametrize(("kind", "epsilon"), [("keras_legacy", EPSILON_KERAS), ("tf1", EPSILON_TF1)])

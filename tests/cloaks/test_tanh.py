@@ -1,4 +1,4 @@
-"""Tanh space: the float64 twin's values, its derivative, and the way back for every grey level."""
+"""Where a modifier takes a source: the definition in float64, and its derivative, also at black and white."""
 
 from __future__ import annotations
 
@@ -7,37 +7,44 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from facecure.cloaks.tanh import from_tanh, from_tanh_numpy, to_tanh, to_tanh_numpy  # noqa: E402
+from facecure.cloaks.tanh import bend  # noqa: E402
 
+SPAN = 2 - 1e-6
 LEVELS = np.arange(256.0)
+MODIFIERS = [0.0, 1e-6, -1e-3, 0.1, -0.7, 3.0, -8.0, 14.0]
 
 
-def test_every_level_comes_back():
-    np.testing.assert_allclose(from_tanh(to_tanh(torch.from_numpy(LEVELS).float()))[0], LEVELS, atol=1e-4)
-    np.testing.assert_allclose(from_tanh_numpy(to_tanh_numpy(LEVELS))[0], LEVELS, atol=1e-9)
+def defined(sources: np.ndarray, modifier: float) -> np.ndarray:
+    return (np.tanh(np.arctanh((sources / 255 - 0.5) * SPAN) + modifier) / SPAN + 0.5) * 255
 
 
-def test_the_way_there_equals_the_twin():
-    found = to_tanh(torch.from_numpy(LEVELS).float()).numpy()
-    # float32 near ±1: arctanh magnifies rounding at the ends, where 0 and 255 are
-    np.testing.assert_allclose(found[1:-1], to_tanh_numpy(LEVELS)[1:-1], rtol=2e-5, atol=1e-6)
-    assert np.isfinite(found).all()
+@pytest.mark.parametrize("modifier", MODIFIERS)
+def test_value_and_derivative_equal_the_definition(modifier):
+    sources = torch.from_numpy(LEVELS)
+    beyond, slope = bend(sources, torch.full_like(sources, modifier))
+    np.testing.assert_allclose(beyond, defined(LEVELS, modifier) - LEVELS, rtol=1e-7, atol=1e-9)
+    step = 1e-4
+    rise = (defined(LEVELS, modifier + step) - defined(LEVELS, modifier - step)) / (2 * step)
+    np.testing.assert_allclose(slope, rise, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("shape", [(0,), (1,), (2, 3, 5, 7)], ids=str)
-def test_value_and_derivative_equal_the_twin(shape):
-    points = np.random.default_rng(0).normal(0, 2, shape)
-    value, slope = from_tanh(torch.from_numpy(points))
-    expected, derivative = from_tanh_numpy(points)
-    np.testing.assert_allclose(value, expected, rtol=1e-12)
-    np.testing.assert_allclose(slope, derivative, rtol=1e-9)
-    step = 1e-6
-    rise = (from_tanh_numpy(points + step)[0] - from_tanh_numpy(points - step)[0]) / (2 * step)
-    np.testing.assert_allclose(derivative, rise, rtol=1e-6, atol=1e-6)
+@pytest.mark.parametrize("modifier", MODIFIERS)
+def test_float32_keeps_the_digits_of_small_changes(modifier):
+    sources = torch.from_numpy(LEVELS)
+    expected = bend(sources, torch.full_like(sources, np.float32(modifier)))
+    found = bend(sources.float(), torch.full_like(sources, modifier).float())
+    for ours, exact in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, exact, rtol=2e-6, atol=2e-4 * (abs(modifier) > 1))
 
 
 def test_nothing_leaves_the_range():
-    value, slope = from_tanh(torch.tensor([-1e6, 1e6]))
-    assert value[0] >= -1e-3
-    assert value[1] <= 255 + 1e-3
-    assert torch.equal(slope, torch.zeros(2))
+    sources = torch.tensor([0.0, 1.0, 128.0, 254.0, 255.0])
+    for modifier in (-1e6, 1e6):
+        beyond, slope = bend(sources, torch.full_like(sources, modifier))
+        assert ((sources + beyond >= -1e-3) & (sources + beyond <= 255 + 1e-3)).all()
+        assert (slope.abs() < 1e-3).all()
+
+
+@pytest.mark.parametrize("shape", [(0,), (1,), (2, 3, 5, 7)], ids=str)
+def test_any_shape(shape):
+    assert bend(torch.zeros(shape), torch.ones(shape))[0].shape == shape
