@@ -16,7 +16,7 @@ from pathlib import Path
 from facecure.environment import environment
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("cloaks", "faces", "population")
+BENCHMARKS = ("cloak", "cloak_step", "faces", "population")
 
 
 def main() -> int:

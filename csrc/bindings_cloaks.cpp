@@ -2,6 +2,7 @@
 #include "bindings.h"
 #include "dssim.h"
 #include "fawkes_step.h"
+#include "fawkes_value.h"
 
 namespace facecure {
 namespace {
@@ -10,24 +11,23 @@ bool shaped(const py::array& array, py::ssize_t a, py::ssize_t b, py::ssize_t c)
   return array.ndim() == 3 && array.shape(0) == a && array.shape(1) == b && array.shape(2) == c;
 }
 
-DssimSource source_of(const Array<float>& centred, const Array<float>& centred_mean, const Array<float>& mean,
-                      const Array<float>& contrast, const Array<float>& weights, float luminance) {
+DssimSource source_of(const Array<float>& centred, const Array<float>& centred_mean, const Array<float>& contrast,
+                      const Array<float>& weights, float centre, float luminance) {
   require(centred.ndim() == 3 && centred.shape(1) >= dssim_window && centred.shape(2) >= dssim_window &&
               centred.shape(1) < 1 << 24 && centred.shape(2) < 1 << 24,
           "planes must be (P, H, W), H, W ≥ 11");
   const py::ssize_t planes = centred.shape(0), height = centred.shape(1), width = centred.shape(2);
-  for (const auto* map : {&centred_mean, &mean, &contrast})
+  for (const auto* map : {&centred_mean, &contrast})
     require(shaped(*map, planes, height - dssim_window + 1, width - dssim_window + 1),
             "maps must have a value per window");
   require(weights.size() == dssim_window, "weights must be 11");
-  return {centred.data(), centred_mean.data(), mean.data(), contrast.data(), weights.data(), luminance,
+  return {centred.data(), centred_mean.data(), contrast.data(), weights.data(), centre, luminance,
           planes,         int(height),         int(width)};
 }
 
 py::tuple dssim(const Array<float>& perturbation, const Array<float>& centred, const Array<float>& centred_mean,
-                const Array<float>& mean, const Array<float>& contrast, const Array<float>& weights, float luminance,
-                int threads, const std::optional<std::string>& simd) {
-  const DssimSource source = source_of(centred, centred_mean, mean, contrast, weights, luminance);
+                const Array<float>& contrast, const Array<float>& weights, float centre, float luminance, int threads, const std::optional<std::string>& simd) {
+  const DssimSource source = source_of(centred, centred_mean, contrast, weights, centre, luminance);
   require(shaped(perturbation, source.planes, source.height, source.width) && threads > 0,
           "perturbation must have the shape of the source's planes, threads positive");
   const Simd chosen = parse_simd(simd);
@@ -45,13 +45,14 @@ py::tuple dssim(const Array<float>& perturbation, const Array<float>& centred, c
 // By reference: another dtype or layout is an error, never a copy that would be changed instead.
 Array<double> fawkes(Array<float>& modifier, Array<float>& squares, Array<float>& steps,
                            Array<float>& by_dssim, Array<float>& pictures, Array<float>& best,
-                           const Array<float>& centred, const Array<float>& centred_mean, const Array<float>& mean,
-                           const Array<float>& contrast, const Array<float>& weights, float luminance,
+                           const Array<float>& centred, const Array<float>& centred_mean,
+                           const Array<float>& contrast, const Array<float>& weights, float centre, float luminance,
                            const std::optional<Array<float>>& by_feature, const Array<float>& dssim_weight,
                            const Array<float>& feature_weight, const Array<bool>& better, float rate, float rho,
                            float epsilon, float kick, bool forget, bool frozen, float bound, int threads,
                            const std::optional<std::string>& simd) {
-  const DssimSource source = source_of(centred, centred_mean, mean, contrast, weights, luminance);
+  const DssimSource source = source_of(centred, centred_mean, contrast, weights, centre, luminance);
+  require(centre == fawkes_centre, "centre must be 128");
   require(source.planes % 3 == 0, "a picture has three planes");
   for (const auto* array : {&modifier, &squares, &steps, &by_dssim, &pictures, &best})
     require(shaped(*array, source.planes, source.height, source.width), "planes must have the shape of the source's");
@@ -78,12 +79,12 @@ Array<double> fawkes(Array<float>& modifier, Array<float>& squares, Array<float>
 
 void bind_cloaks(py::module_& module) {
   module.def("dssim_planes", &dssim, py::kw_only(), py::arg("perturbation"), py::arg("centred"),
-             py::arg("centred_mean"), py::arg("mean"), py::arg("contrast"), py::arg("weights"), py::arg("luminance"),
+             py::arg("centred_mean"), py::arg("contrast"), py::arg("weights"), py::arg("centre"), py::arg("luminance"),
              py::arg("threads"), py::arg("simd"));
   module.def("fawkes_step", &fawkes, py::kw_only(), py::arg("modifier").noconvert(), py::arg("squares").noconvert(),
              py::arg("steps").noconvert(), py::arg("by_dssim").noconvert(), py::arg("pictures").noconvert(),
-             py::arg("best").noconvert(), py::arg("centred"), py::arg("centred_mean"), py::arg("mean"),
-             py::arg("contrast"), py::arg("weights"), py::arg("luminance"), py::arg("by_feature"),
+             py::arg("best").noconvert(), py::arg("centred"), py::arg("centred_mean"),
+             py::arg("contrast"), py::arg("weights"), py::arg("centre"), py::arg("luminance"), py::arg("by_feature"),
              py::arg("dssim_weight"), py::arg("feature_weight"), py::arg("better"), py::arg("rate"), py::arg("rho"),
              py::arg("epsilon"), py::arg("kick"), py::arg("forget"), py::arg("frozen"), py::arg("bound"),
              py::arg("threads"), py::arg("simd"));

@@ -8,8 +8,10 @@ namespace {
 FACECURE_INLINE double plane(const DssimSource& source, const float* perturbation, std::int64_t number,
                              DssimScratch& scratch, float* gradient) {
   const std::int64_t first = number * source.height * source.width;
-  const auto row = [&](int y) { return perturbation + first + std::int64_t(y) * source.width; };
-  return dssim_plane(source, number, scratch, row, gradient + first);
+  const auto copy = [&](int y, float* row) {
+    std::copy_n(perturbation + first + std::int64_t(y) * source.width, source.width, row);
+  };
+  return dssim_plane(source, number, scratch, copy, gradient + first);
 }
 
 using Plane = double (*)(const DssimSource&, const float*, std::int64_t, DssimScratch&, float*);
@@ -45,7 +47,7 @@ void dssim_planes(const DssimSource& source, const float* perturbation, int thre
 #pragma omp parallel num_threads(threads)
   {
     DssimScratch scratch(source.width);
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic)
     for (std::int64_t number = 0; number < source.planes; ++number)
       value[number] = one(source, perturbation, number, scratch, gradient);
   }

@@ -11,11 +11,11 @@ constexpr int dssim_window = 11;
 
 // What only the source decides, for `planes` planes of height × width, both at least dssim_window.
 struct DssimSource {
-  const float* centred;       // s less a constant, (planes, height, width)
+  const float* centred;       // s − centre, (planes, height, width)
   const float* centred_mean;  // of that, over windows: (planes, height − 10, width − 10)
-  const float* mean;          // of s itself
   const float* contrast;      // 2 σs² + c2
   const float* weights;       // (dssim_window), symmetric
+  float centre;
   float luminance;            // c1
   std::int64_t planes;
   int height;

@@ -10,112 +10,139 @@
 
 namespace facecure {
 
-// Rows of scratch for planes of one width; a thread needs one of these.
+// Sixteen floats that the compiler lays into whatever registers the target has.
+typedef float Lanes __attribute__((vector_size(64), aligned(4), may_alias));
+constexpr int lanes = 16;
+constexpr int whole_lanes(int count) { return (count + lanes - 1) / lanes * lanes; }
+
+// Rows of scratch for planes of one width; a thread needs one of these. Filters run over whole lanes: rows are as long as
+// that takes, and what lies beyond their values is finite and never used.
 class DssimScratch {
  public:
+  static constexpr int edge = dssim_window - 1;
+
   explicit DssimScratch(int width)
-      : width_(width + 2 * dssim_edge), memory_(std::size_t(rows * width_)) {}
+      : stride_(whole_lanes(width + 2 * edge) + lanes), memory_(std::size_t(rows * stride_)),
+        totals_(std::size_t(width)) {}
 
-  static constexpr int dssim_edge = dssim_window - 1;
-
-  void clear() { std::fill(memory_.begin(), memory_.end(), 0.0f); }
+  void clear() {
+    std::fill(memory_.begin(), memory_.end(), 0.0f);
+    std::fill(totals_.begin(), totals_.end(), 0.0);
+  }
   float* perturbation(int row) { return at(row % dssim_window); }  // the last dssim_window rows of it
-  float* filtered(int map, int row) { return at((1 + map) * dssim_window + row % dssim_window); }
-  float* spread(int map, int row) { return at((4 + map) * dssim_window + row % dssim_window); }
-  float* products(int map) { return at(7 * dssim_window + map); }
-  float* coefficients(int map) { return at(7 * dssim_window + 2 + map); }  // with dssim_edge zeros on both sides
-  float* means(int map) { return at(7 * dssim_window + 5 + map); }
-  float* sums(int map) { return at(7 * dssim_window + 8 + map); }
-  float* terms() { return at(7 * dssim_window + 11); }
+  float* source(int row) { return at(dssim_window + row % dssim_window); }
+  float* spread(int map, int row) { return at((2 + map) * dssim_window + row % dssim_window); }
+  float* columns(int map) { return at(5 * dssim_window + map); }
+  float* means(int map) { return at(5 * dssim_window + 3 + map); }
+  float* coefficients(int map) { return at(5 * dssim_window + 6 + map); }  // with `edge` zeros on both sides
+  float* sums(int map) { return at(5 * dssim_window + 9 + map); }
+  double* totals() { return totals_.data(); }  // of columns
 
  private:
-  static constexpr int rows = 7 * dssim_window + 12;
-  float* at(int row) { return memory_.data() + row * width_; }
+  static constexpr int rows = 5 * dssim_window + 12;
+  float* at(int row) { return memory_.data() + row * stride_; }
 
-  std::int64_t width_;
+  std::int64_t stride_;
   std::vector<float> memory_;
+  std::vector<double> totals_;
 };
 
 namespace dssim_detail {
 
-// Weighted means of `count` windows along a row.
-FACECURE_INLINE void along(const float* __restrict row, const float* weights, int count, float* __restrict out) {
-  for (int x = 0; x < count; ++x) {
-    float sum = weights[0] * row[x];
-#pragma GCC unroll 11
-    for (int k = 1; k < dssim_window; ++k) sum += weights[k] * row[x + k];
-    out[x] = sum;
+FACECURE_INLINE const Lanes& lanes_at(const float* from) { return *reinterpret_cast<const Lanes*>(from); }
+
+// Weighted means of at least `count` windows: of the eleven rows, or places of one row, that `at(k)` names. Weights are
+// symmetric.
+template <class At>
+FACECURE_INLINE void filter(const At& at, const float* weights, int count, float* out) {
+  constexpr int half = dssim_window / 2;
+  const float* from[dssim_window];
+  for (int k = 0; k < dssim_window; ++k) from[k] = at(k);
+  const float w[half + 1] = {weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]};
+  for (int x = 0; x < count; x += lanes) {
+    Lanes sum = w[half] * lanes_at(from[half] + x);
+#pragma GCC unroll 5
+    for (int k = 0; k < half; ++k) sum += w[k] * (lanes_at(from[k] + x) + lanes_at(from[dssim_window - 1 - k] + x));
+    *reinterpret_cast<Lanes*>(out + x) = sum;
   }
 }
 
-// Weighted means down the rows that `row(k)` names.
-template <class Row>
-FACECURE_INLINE void down(const Row& row, const float* weights, int count, float* __restrict out) {
-  const float* rows[dssim_window];
-  for (int k = 0; k < dssim_window; ++k) rows[k] = row(k);
-  for (int x = 0; x < count; ++x) {
-    float sum = weights[0] * rows[0][x];
-#pragma GCC unroll 11
-    for (int k = 1; k < dssim_window; ++k) sum += weights[k] * rows[k][x];
-    out[x] = sum;
+// Weighted means down the columns of d, s·d and d², dssim_window rows from row y on.
+FACECURE_INLINE void columns(DssimScratch& scratch, int y, const float* weights, int count) {
+  constexpr int half = dssim_window / 2;
+  const float *ds[dssim_window], *ss[dssim_window];
+  for (int k = 0; k < dssim_window; ++k) ds[k] = scratch.perturbation(y + k), ss[k] = scratch.source(y + k);
+  const float w[half + 1] = {weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]};
+  float *to_d = scratch.columns(0), *to_sd = scratch.columns(1), *to_dd = scratch.columns(2);
+  for (int x = 0; x < count; x += lanes) {
+    const Lanes middle = lanes_at(ds[half] + x);
+    Lanes d = w[half] * middle, sd = d * lanes_at(ss[half] + x), dd = d * middle;
+#pragma GCC unroll 5
+    for (int k = 0; k < half; ++k) {
+      const Lanes a = lanes_at(ds[k] + x), b = lanes_at(ds[dssim_window - 1 - k] + x);
+      d += w[k] * (a + b);
+      sd += w[k] * (a * lanes_at(ss[k] + x) + b * lanes_at(ss[dssim_window - 1 - k] + x));
+      dd += w[k] * (a * a + b * b);
+    }
+    *reinterpret_cast<Lanes*>(to_d + x) = d;
+    *reinterpret_cast<Lanes*>(to_sd + x) = sd;
+    *reinterpret_cast<Lanes*>(to_dd + x) = dd;
   }
+}
+
+// Along a row.
+FACECURE_INLINE void along(const float* row, const float* weights, int count, float* out) {
+  filter([=](int k) FACECURE_INLINE_LAMBDA { return row + k; }, weights, count, out);
 }
 
 // From the means of d, s·d and d² over a row of windows to what the gradient spreads over each window's pixels:
-// coefficients of 1, of 2d and of s. Returns Σ A + B − AB.
-FACECURE_INLINE double windows(const DssimSource& source, std::int64_t at, int count, const float* __restrict mean_d,
+// coefficients of 1, of 2d and of s. Adds A + B − AB to `totals`, by column.
+FACECURE_INLINE void windows(const DssimSource& source, std::int64_t at, int count, const float* __restrict mean_d,
                                const float* __restrict mean_sd, const float* __restrict mean_dd,
                                float* __restrict by_mean, float* __restrict by_variance,
-                               float* __restrict by_covariance, float* __restrict terms) {
-  const float *centred_mean = source.centred_mean + at, *mean = source.mean + at, *base = source.contrast + at;
+                               float* __restrict by_covariance, double* __restrict totals) {
+  const float *centred_mean = source.centred_mean + at, *base = source.contrast + at;
+#pragma GCC ivdep
   for (int x = 0; x < count; ++x) {
     const float covariance = mean_sd[x] - centred_mean[x] * mean_d[x];
     const float variance = mean_dd[x] - mean_d[x] * mean_d[x];
-    const float mean_a = mean[x] + mean_d[x];
-    const float luminance = mean_a * mean_a + mean[x] * mean[x] + source.luminance;
+    const float mean = centred_mean[x] + source.centre, mean_a = mean + mean_d[x];
+    const float luminance = mean_a * mean_a + mean * mean + source.luminance;
     const float contrast = base[x] + 2 * covariance + variance;
-    const float a = mean_d[x] * mean_d[x] / luminance, b = variance / contrast;
-    by_variance[x] = (1 - a) * (1 - b) / contrast;
-    by_covariance[x] = -2 * (1 - a) * b / contrast;
-    by_mean[x] = 2 * (1 - b) * (mean_d[x] - a * mean_a) / luminance - 2 * mean_d[x] * by_variance[x] -
-                 centred_mean[x] * by_covariance[x];
-    terms[x] = a + b - a * b;
+    const float both = 1 / (luminance * contrast), per_luminance = both * contrast, per_contrast = both * luminance;
+    const float a = mean_d[x] * mean_d[x] * per_luminance, b = variance * per_contrast;
+    const float spread = (1 - a) * (1 - b) * per_contrast, shared = -2 * (1 - a) * b * per_contrast;
+    by_variance[x] = spread;
+    by_covariance[x] = shared;
+    by_mean[x] = 2 * (1 - b) * (mean_d[x] - a * mean_a) * per_luminance - 2 * mean_d[x] * spread -
+                 centred_mean[x] * shared;
+    totals[x] += double(a + b - a * b);
   }
-  double sum = 0;
-  for (int x = 0; x < count; ++x) sum += double(terms[x]);
-  return sum;
 }
 
 }  // namespace dssim_detail
 
-// Returns what dssim_planes writes for plane `number`, and writes its gradient (height, width). `perturbation(y)`
-// returns row y; it is asked for each row once, in order, before the gradient of that row is written.
-template <class Perturbation>
+// Returns what dssim_planes writes for plane `number`, and writes its gradient (height, width). `perturb(y, row)` writes
+// row y of the perturbation; it is asked for each row once, in order, before the gradient of that row is written.
+template <class Perturb>
 FACECURE_INLINE double dssim_plane(const DssimSource& source, std::int64_t number, DssimScratch& scratch,
-                                   const Perturbation& perturbation, float* __restrict gradient) {
+                                   const Perturb& perturb, float* __restrict gradient) {
   using namespace dssim_detail;
-  constexpr int edge = DssimScratch::dssim_edge;
+  constexpr int edge = DssimScratch::edge;
   const int width = source.width, across = width - edge, high = source.height - edge;
   const float *s = source.centred + number * source.height * width, *weights = source.weights;
   scratch.clear();
-  double value = 0;
-  const float* rows[dssim_window] = {};  // of the perturbation, by number modulo their count
   for (int y = 0, read = 0; y < source.height; ++y) {
     if (y < high) {
       for (; read <= y + edge; ++read) {  // rows that window row y needs
-        const float *sr = s + std::int64_t(read) * width, *dr = perturbation(read);
-        rows[read % dssim_window] = dr;
-        float *sd = scratch.products(0), *dd = scratch.products(1);
-        for (int x = 0; x < width; ++x) sd[x] = sr[x] * dr[x], dd[x] = dr[x] * dr[x];
-        along(dr, weights, across, scratch.filtered(0, read));
-        along(sd, weights, across, scratch.filtered(1, read));
-        along(dd, weights, across, scratch.filtered(2, read));
+        std::copy_n(s + std::int64_t(read) * width, width, scratch.source(read));
+        perturb(read, scratch.perturbation(read));
       }
-      for (int map = 0; map < 3; ++map)
-        down([&](int k) { return scratch.filtered(map, y + k); }, weights, across, scratch.means(map));
-      value += windows(source, (number * high + y) * across, across, scratch.means(0), scratch.means(1),
-                       scratch.means(2), scratch.coefficients(0) + edge, scratch.coefficients(1) + edge,
-                       scratch.coefficients(2) + edge, scratch.terms());
+      columns(scratch, y, weights, width);
+      for (int map = 0; map < 3; ++map) along(scratch.columns(map), weights, across, scratch.means(map));
+      windows(source, (number * high + y) * across, across, scratch.means(0), scratch.means(1), scratch.means(2),
+              scratch.coefficients(0) + edge, scratch.coefficients(1) + edge, scratch.coefficients(2) + edge,
+              scratch.totals());
     }
     for (int map = 0; map < 3; ++map) {
       float* out = scratch.spread(map, y);
@@ -123,13 +150,17 @@ FACECURE_INLINE double dssim_plane(const DssimSource& source, std::int64_t numbe
         along(scratch.coefficients(map), weights, width, out);  // symmetric: a window's means are its transpose
       else
         std::fill(out, out + width, 0.0f);
-      down([&](int k) { return scratch.spread(map, y + dssim_window - k); }, weights, width, scratch.sums(map));
+      filter([&](int k) FACECURE_INLINE_LAMBDA { return scratch.spread(map, y + dssim_window - k); }, weights, width,
+             scratch.sums(map));
     }
     const float *t0 = scratch.sums(0), *t1 = scratch.sums(1), *t2 = scratch.sums(2);
-    const float *dr = rows[y % dssim_window], *sr = s + std::int64_t(y) * width;
+    const float *dr = scratch.perturbation(y), *sr = scratch.source(y);
     float* out = gradient + std::int64_t(y) * width;
+#pragma GCC ivdep
     for (int x = 0; x < width; ++x) out[x] = t0[x] + 2 * dr[x] * t1[x] + sr[x] * t2[x];
   }
+  double value = 0;
+  for (int x = 0; x < across; ++x) value += scratch.totals()[x];
   return value;
 }
 

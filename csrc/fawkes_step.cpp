@@ -37,20 +37,19 @@ FACECURE_INLINE void move_row(const FawkesStep& job, std::int64_t picture, std::
 FACECURE_INLINE double plane(const FawkesStep& job, std::int64_t number, DssimScratch& scratch) {
   const int width = job.source.width;
   const std::int64_t first = number * job.source.height * width;
-  const auto row = [&](int y) FACECURE_INLINE_LAMBDA {
+  const auto next = [&](int y, float* __restrict d) FACECURE_INLINE_LAMBDA {
     const std::int64_t at = first + std::int64_t(y) * width;
     if (job.move) move_row(job, number / 3, at);
     const float *__restrict modifier = job.modifier + at, *__restrict centred = job.source.centred + at;
-    float *__restrict d = scratch.perturbation(y), *__restrict picture = job.pictures + at;
+    float* __restrict picture = job.pictures + at;
     const float bound = job.bound;
 #pragma GCC ivdep
     for (int x = 0; x < width; ++x) {
       d[x] = bounded(bend(modifier[x], centred[x]).beyond, bound);
-      picture[x] = centred[x] + 128 + d[x];
+      picture[x] = centred[x] + fawkes_centre + d[x];
     }
-    return d;
   };
-  return dssim_plane(job.source, number, scratch, row, job.by_dssim + first);
+  return dssim_plane(job.source, number, scratch, next, job.by_dssim + first);
 }
 
 using Plane = double (*)(const FawkesStep&, std::int64_t, DssimScratch&);
@@ -83,7 +82,7 @@ void fawkes_step(const FawkesStep& job, double* dssim) {
 #pragma omp parallel num_threads(job.threads)
   {
     DssimScratch scratch(job.source.width);
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic)
     for (std::int64_t number = 0; number < job.source.planes; ++number) dssim[number] = one(job, number, scratch);
   }
 }

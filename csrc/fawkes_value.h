@@ -13,19 +13,21 @@
 
 namespace facecure {
 
+inline constexpr float fawkes_centre = 128;  // DssimSource::centre
+
 struct Bent {
   float beyond;  // grey levels from the source
   float slope;   // its derivative with respect to the modifier
 };
 
-// Where modifier m takes source s = centred + 128: s' = (tanh z / c + ½) · 255, z = artanh((s / 255 − ½) c) + m, by
+// Where modifier m takes source s = centred + fawkes_centre: s' = (tanh z / c + ½) · 255, z = artanh((s / 255 − ½) c) + m, by
 // the addition theorem, so that a small change keeps its digits and a source of 0 or 255 its slope. With t = tanh m and
 // τ = (s / 255 − ½) c:  tanh z − τ = t (1 − τ²) / (1 + τ t).
 FACECURE_VALUE Bent bend(float m, float centred) {
-  constexpr float c = 2 - 1e-6f, scale = 255 / c;
-  const float half = (centred + 0.5f) / 255;
-  const float below = 2 * ((127 - centred) / 255) + 1e-6f * half;  // 1 − τ
-  const float above = 2 * ((centred + 128) / 255) - 1e-6f * half;  // 1 + τ
+  constexpr float c = 2 - 1e-6f, scale = 255 / c, level = 1 / 255.f;
+  const float half = (centred + (fawkes_centre - 127.5f)) * level;
+  const float below = (255 - fawkes_centre - centred) * (2 * level) + 1e-6f * half;  // 1 − τ
+  const float above = (centred + fawkes_centre) * (2 * level) - 1e-6f * half;  // 1 + τ
   // tanh x = n / q by Lambert's continued fraction to the seventh term, for x = m / 8: within 1e-7 up to |x| = 2. Then
   // e^2m = ((q + n) / (q − n))^8.
   const float x = (m < -16 ? -16 : m > 16 ? 16 : m) / 8, x2 = x * x;

@@ -40,9 +40,9 @@ class Dssim:
         self._mean, self._contrast = (mean + CENTRE).to(sources), (2 * variance + C2).to(sources)
         self.native: DssimSource | None = None
         if sources.device.type == "cpu" and sources.dtype == torch.float32:
-            maps = (self._centred, self._centred_mean, self._mean, self._contrast)
+            maps = (self._centred, self._centred_mean, self._contrast)
             planes = [np.ascontiguousarray(m.flatten(0, 1).numpy()) for m in maps]
-            self.native = DssimSource(planes[0], planes[1], planes[2], planes[3], WINDOW.astype(np.float32))
+            self.native = DssimSource(planes[0], planes[1], planes[2], WINDOW.astype(np.float32))
 
     def __call__(self, perturbations: Tensor) -> tuple[Tensor, Tensor]:
         """Return D (N,) of the pictures source + perturbation and its gradient (N, 3, H, W).

@@ -18,12 +18,11 @@ CENTRE = 128  # taken off the source: variances do not depend on it, rounding do
 class DssimSource:
     """What only the source decides, float32: `centred` (P, H, W) is s − 128, the rest has a value per window.
 
-    `centred_mean` is its weighted mean, `mean` that of s, `contrast` 2 σs² + c2; `weights` (11,) is the window.
+    `centred_mean` is its weighted mean, `contrast` 2 σs² + c2; `weights` (11,) is the window.
     """
 
     centred: F32
     centred_mean: F32
-    mean: F32
     contrast: F32
     weights: F32
 
@@ -40,14 +39,14 @@ def dssim_planes(
         perturbation=np.ascontiguousarray(perturbation),
         centred=source.centred,
         centred_mean=source.centred_mean,
-        mean=source.mean,
         contrast=source.contrast,
         weights=source.weights,
+        centre=CENTRE,
         luminance=C1,
         threads=threads or available_threads(),
         simd=simd,
     )
-    windows = max(1, source.mean.shape[1] * source.mean.shape[2])
+    windows = max(1, source.contrast.shape[1] * source.contrast.shape[2])
     gradient /= np.float32(2 * windows)
     return value / (2 * windows), gradient
 
@@ -65,12 +64,12 @@ def dssim_planes_numpy(perturbation: F32 | F64, source: DssimSource) -> tuple[F6
     mean_d = mean(d)
     covariance = mean(s * d) - source.centred_mean * mean_d
     variance = mean(d * d) - mean_d**2
-    mean_a = source.mean + mean_d
-    luminance = mean_a**2 + np.square(source.mean, dtype=np.float64) + C1
+    mean_s = source.centred_mean.astype(np.float64) + CENTRE
+    luminance = (mean_s + mean_d) ** 2 + mean_s**2 + C1
     contrast = source.contrast + 2 * covariance + variance
     a, b = mean_d**2 / luminance, variance / contrast
     by_variance, by_covariance = (1 - a) * (1 - b) / contrast, -2 * (1 - a) * b / contrast
-    by_mean = 2 * (1 - b) * (mean_d - a * mean_a) / luminance
+    by_mean = 2 * (1 - b) * (mean_d - a * (mean_s + mean_d)) / luminance
     by_mean -= 2 * mean_d * by_variance + source.centred_mean * by_covariance
     gradient = np.zeros_like(d)
     rows, columns = mean_d.shape[1:]

@@ -72,7 +72,7 @@ def fawkes_step(
     value = _core.fawkes_step(
         modifier=planes.modifier, squares=planes.squares, steps=planes.steps, by_dssim=planes.by_dssim,
         pictures=planes.pictures, best=planes.best, centred=source.centred, centred_mean=source.centred_mean,
-        mean=source.mean, contrast=source.contrast, weights=source.weights, luminance=C1,
+        contrast=source.contrast, weights=source.weights, centre=CENTRE, luminance=C1,
         by_feature=None if move is None else np.ascontiguousarray(move.by_feature),
         dssim_weight=none if move is None else move.dssim_weight / np.float32(_denominator(source)),
         feature_weight=none if move is None else move.feature_weight,
@@ -87,7 +87,7 @@ def fawkes_step(
 
 def _denominator(source: DssimSource) -> int:
     """Return twice the number of windows in a picture: what values and gradients of planes are divided by."""
-    _, rows, columns = source.mean.shape
+    _, rows, columns = source.contrast.shape
     return 6 * int(rows) * int(columns)
 
 

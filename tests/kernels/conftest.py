@@ -33,6 +33,6 @@ def made(planes: int, height: int, width: int, kind: str = "noise") -> tuple[Dss
 
     centred = s - 128
     variance = mean(centred**2) - mean(centred) ** 2
-    maps = centred, mean(centred), mean(centred) + 128, 2 * variance + 58.5225
+    maps = centred, mean(centred), 2 * variance + 58.5225
     source = DssimSource(*(m.astype(np.float32) for m in maps), window())
     return source, rng.normal(0, 6, s.shape).astype(np.float32)
