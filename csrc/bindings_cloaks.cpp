@@ -1,8 +1,11 @@
 // Python's way into the cloaks' steps: checks, releases the GIL, calls. No arithmetic.
+#include <array>
+
 #include "bindings.h"
 #include "dssim.h"
 #include "fawkes_step.h"
 #include "fawkes_value.h"
+#include "lowkey_step.h"
 
 namespace facecure {
 namespace {
@@ -75,6 +78,36 @@ Array<double> fawkes(Array<float>& modifier, Array<float>& squares, Array<float>
   return value;
 }
 
+void lowkey(Array<float>& pictures, Array<float>& views, const std::optional<Array<float>>& by_view,
+            const std::optional<Array<float>>& by_visible, const Array<float>& weights, const std::array<float, 3>& mean,
+            const std::array<float, 3>& std, const std::array<int, 3>& channels, float visible_weight, float step,
+            bool mirrored, int threads, const std::optional<std::string>& simd) {
+  require(pictures.ndim() == 4 && pictures.shape(1) == 3 && pictures.shape(2) > smooth_window / 2 &&
+              pictures.shape(3) > smooth_window / 2 && pictures.shape(2) < 1 << 24 && pictures.shape(3) < 1 << 24,
+          "pictures must be (N, 3, H, W), H, W > 3");
+  const auto like = [&](const py::array& array, py::ssize_t first) {
+    bool same = array.ndim() == 4 + (first > 0) && (!first || array.shape(0) == first);
+    for (int dim = 0; same && dim < 4; ++dim) same = array.shape(dim + (first > 0)) == pictures.shape(dim);
+    return same;
+  };
+  const py::ssize_t kinds = mirrored ? 4 : 2;
+  require(like(views, kinds) && (!by_view || like(*by_view, kinds)) && (!by_visible || like(*by_visible, 0)),
+          "views and by_view must be (2 or, mirrored, 4, N, 3, H, W), by_visible (N, 3, H, W)");
+  bool seen[3] = {};
+  for (int channel : channels) {
+    require(channel >= 0 && channel < 3 && !seen[channel], "channels must be 0, 1 and 2 in any order");
+    seen[channel] = true;
+  }
+  require(weights.size() == smooth_window && threads > 0, "weights must be 7, threads positive");
+  const LowKeyStep job{views.mutable_data(), by_view ? by_view->data() : nullptr,
+                       by_visible ? by_visible->data() : nullptr, pictures.mutable_data(), weights.data(),
+                       {mean[0], mean[1], mean[2]}, {std[0], std[1], std[2]}, {channels[0], channels[1], channels[2]},
+                       visible_weight, step, mirrored, pictures.shape(0), int(pictures.shape(2)),
+                       int(pictures.shape(3)), threads, parse_simd(simd)};
+  py::gil_scoped_release release;
+  lowkey_step(job);
+}
+
 }  // namespace
 
 void bind_cloaks(py::module_& module) {
@@ -88,6 +121,10 @@ void bind_cloaks(py::module_& module) {
              py::arg("dssim_weight"), py::arg("feature_weight"), py::arg("better"), py::arg("rate"), py::arg("rho"),
              py::arg("epsilon"), py::arg("kick"), py::arg("forget"), py::arg("frozen"), py::arg("bound"),
              py::arg("threads"), py::arg("simd"));
+  module.def("lowkey_step", &lowkey, py::kw_only(), py::arg("pictures").noconvert(), py::arg("views").noconvert(),
+             py::arg("by_view"), py::arg("by_visible"), py::arg("weights"), py::arg("mean"), py::arg("std"),
+             py::arg("channels"), py::arg("visible_weight"), py::arg("step"), py::arg("mirrored"), py::arg("threads"),
+             py::arg("simd"));
 }
 
 }  // namespace facecure

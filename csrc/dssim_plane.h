@@ -6,14 +6,10 @@
 #include <vector>
 
 #include "dssim.h"
+#include "filter.h"
 #include "simd.h"
 
 namespace facecure {
-
-// Sixteen floats that the compiler lays into whatever registers the target has.
-typedef float Lanes __attribute__((vector_size(64), aligned(4), may_alias));
-constexpr int lanes = 16;
-constexpr int whole_lanes(int count) { return (count + lanes - 1) / lanes * lanes; }
 
 // Rows of scratch for planes of one width; a thread needs one of these. Filters run over whole lanes: rows are as long as
 // that takes, and what lies beyond their values is finite and never used.
@@ -49,24 +45,6 @@ class DssimScratch {
 
 namespace dssim_detail {
 
-FACECURE_INLINE const Lanes& lanes_at(const float* from) { return *reinterpret_cast<const Lanes*>(from); }
-
-// Weighted means of at least `count` windows: of the eleven rows, or places of one row, that `at(k)` names. Weights are
-// symmetric.
-template <class At>
-FACECURE_INLINE void filter(const At& at, const float* weights, int count, float* out) {
-  constexpr int half = dssim_window / 2;
-  const float* from[dssim_window];
-  for (int k = 0; k < dssim_window; ++k) from[k] = at(k);
-  const float w[half + 1] = {weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]};
-  for (int x = 0; x < count; x += lanes) {
-    Lanes sum = w[half] * lanes_at(from[half] + x);
-#pragma GCC unroll 5
-    for (int k = 0; k < half; ++k) sum += w[k] * (lanes_at(from[k] + x) + lanes_at(from[dssim_window - 1 - k] + x));
-    *reinterpret_cast<Lanes*>(out + x) = sum;
-  }
-}
-
 // Weighted means down the columns of d, s·d and d², dssim_window rows from row y on.
 FACECURE_INLINE void columns(DssimScratch& scratch, int y, const float* weights, int count) {
   constexpr int half = dssim_window / 2;
@@ -88,11 +66,6 @@ FACECURE_INLINE void columns(DssimScratch& scratch, int y, const float* weights,
     *reinterpret_cast<Lanes*>(to_sd + x) = sd;
     *reinterpret_cast<Lanes*>(to_dd + x) = dd;
   }
-}
-
-// Along a row.
-FACECURE_INLINE void along(const float* row, const float* weights, int count, float* out) {
-  filter([=](int k) FACECURE_INLINE_LAMBDA { return row + k; }, weights, count, out);
 }
 
 // From the means of d, s·d and d² over a row of windows to what the gradient spreads over each window's pixels:
@@ -139,7 +112,7 @@ FACECURE_INLINE double dssim_plane(const DssimSource& source, std::int64_t numbe
         perturb(read, scratch.perturbation(read));
       }
       columns(scratch, y, weights, width);
-      for (int map = 0; map < 3; ++map) along(scratch.columns(map), weights, across, scratch.means(map));
+      for (int map = 0; map < 3; ++map) along<dssim_window>(scratch.columns(map), weights, across, scratch.means(map));
       windows(source, (number * high + y) * across, across, scratch.means(0), scratch.means(1), scratch.means(2),
               scratch.coefficients(0) + edge, scratch.coefficients(1) + edge, scratch.coefficients(2) + edge,
               scratch.totals());
@@ -147,10 +120,10 @@ FACECURE_INLINE double dssim_plane(const DssimSource& source, std::int64_t numbe
     for (int map = 0; map < 3; ++map) {
       float* out = scratch.spread(map, y);
       if (y < high)
-        along(scratch.coefficients(map), weights, width, out);  // symmetric: a window's means are its transpose
+        along<dssim_window>(scratch.coefficients(map), weights, width, out);  // symmetric: a window's means are its transpose
       else
         std::fill(out, out + width, 0.0f);
-      filter([&](int k) FACECURE_INLINE_LAMBDA { return scratch.spread(map, y + dssim_window - k); }, weights, width,
+      filter<dssim_window>([&](int k) FACECURE_INLINE_LAMBDA { return scratch.spread(map, y + dssim_window - k); }, weights, width,
              scratch.sums(map));
     }
     const float *t0 = scratch.sums(0), *t1 = scratch.sums(1), *t2 = scratch.sums(2);

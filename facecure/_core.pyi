@@ -76,6 +76,22 @@ def fawkes_step(
     threads: int,
     simd: str | None,
 ) -> npt.NDArray[np.float64]: ...
+def lowkey_step(
+    *,
+    pictures: npt.NDArray[np.float32],
+    views: npt.NDArray[np.float32],
+    by_view: npt.NDArray[np.float32] | None,
+    by_visible: npt.NDArray[np.float32] | None,
+    weights: npt.NDArray[np.float32],
+    mean: Sequence[float],
+    std: Sequence[float],
+    channels: Sequence[int],
+    visible_weight: float,
+    step: float,
+    mirrored: bool,
+    threads: int,
+    simd: str | None,
+) -> None: ...
 def dlpack_view(
     capsule: object,
 ) -> tuple[int, list[int], list[int] | None, int, int, int, int]: ...

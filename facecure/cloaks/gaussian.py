@@ -18,26 +18,30 @@ def weights(width: int, sigma: float) -> F64:
 
 
 def valid(pictures: Tensor, window: F64) -> Tensor:
-    """Return the weighted means (…, H − w + 1, W − w + 1) over all windows that lie within pictures (…, H, W)."""
-    for dim in (-2, -1):
-        length = pictures.shape[dim] - len(window) + 1
-        total = pictures.narrow(dim, 0, length) * float(window[0])
-        for k, weight in enumerate(window[1:], start=1):
-            total.add_(pictures.narrow(dim, k, length), alpha=float(weight))
-        pictures = total
-    return pictures
+    """Return the weighted means (…, H − w + 1, W − w + 1) over all windows that lie within pictures (…, H, W).
+
+    `window` is symmetric. Rows come first, and sums go from the middle outwards, as in the native filters.
+    """
+    return _along(_along(pictures, window, -1), window, -2)
+
+
+def _along(pictures: Tensor, window: F64, dim: int) -> Tensor:
+    length, half = pictures.shape[dim] - len(window) + 1, len(window) // 2
+    total = pictures.narrow(dim, half, length) * float(window[half])
+    for k in range(half):
+        pair = pictures.narrow(dim, k, length) + pictures.narrow(dim, len(window) - 1 - k, length)
+        total += pair.mul_(float(window[k]))
+    return total
 
 
 def valid_transposed(means: Tensor, window: F64) -> Tensor:
     """Return the transpose of `valid` applied to (…, h, w): each value spread over its window, (…, h + w − 1, …)."""
-    for dim in (-1, -2):
-        shape, length = list(means.shape), means.shape[dim]
-        shape[dim] = length + len(window) - 1
-        spread = means.new_zeros(shape)
-        for k, weight in enumerate(window):
-            spread.narrow(dim, k, length).add_(means, alpha=float(weight))
-        means = spread
-    return means
+    return _spread(_spread(means, window, -1), window, -2)
+
+
+def _spread(means: Tensor, window: F64, dim: int) -> Tensor:
+    border = len(window) - 1
+    return _along(functional.pad(means, (border, border) if dim == -1 else (0, 0, border, border)), window, dim)
 
 
 LOWKEY = weights(7, 3.0)  # specification §6
@@ -52,14 +56,12 @@ def smooth(pictures: Tensor, window: F64 = LOWKEY) -> Tensor:
 def smooth_transposed(gradient: Tensor, window: F64 = LOWKEY) -> Tensor:
     """Return the gradient with respect to `smooth`'s input, given that to its output, both (N, C, H, W)."""
     border = len(window) // 2
-    padded = valid_transposed(gradient, window)
-    for dim in (-2, -1):
-        length = padded.shape[dim] - 2 * border
-        inner = padded.narrow(dim, border, length).clone()
-        inner.narrow(dim, 1, border).add_(padded.narrow(dim, 0, border).flip(dim))
-        inner.narrow(dim, length - 1 - border, border).add_(padded.narrow(dim, border + length, border).flip(dim))
-        padded = inner
-    return padded
+    for dim in (-1, -2):
+        padded, length = _spread(gradient, window, dim), gradient.shape[dim]
+        gradient = padded.narrow(dim, border, length).clone()
+        gradient.narrow(dim, 1, border).add_(padded.narrow(dim, 0, border).flip(dim))
+        gradient.narrow(dim, length - 1 - border, border).add_(padded.narrow(dim, border + length, border).flip(dim))
+    return gradient
 
 
 def smooth_numpy(pictures: F64, window: F64 = LOWKEY) -> F64:

@@ -9,23 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facecure.cloaks.gaussian import smooth, smooth_transposed
 from facecure.cloaks.loop import Objective, Sources, noise
+from facecure.cloaks.lowkey_step import PENALTY, STEP, NativeStep, PlainStep, lowkey_step
 from facecure.cloaks.lpips import Lpips, squared
 from facecure.cloaks.surrogate import Surrogate, lengths, unit
 from facecure.errors import InputError
+from facecure.kernels import Views
 from facecure.types import ProtocolName
 
-_START, _STEP, _ITERATIONS = 0.005, 0.0025, 50
-_PENALTY = 0.05  # of LPIPS
+_START, _ITERATIONS = 0.005, 50
 
 
 @dataclass(slots=True)
 class LowKeyState:
-    """A batch under way: `variable` are the pictures in 0…1, `references` clean embeddings, `clean` LPIPS' own."""
+    """A batch under way: `step` holds the pictures in 0…1, `references` are clean embeddings, `clean` LPIPS' own."""
 
     iteration: int
-    variable: Tensor
+    step: PlainStep | NativeStep
     grids: Sequence[Tensor | None]
     references: Sequence[Tensor]
     clean: Sequence[Tensor]
@@ -74,7 +74,7 @@ class LowKey:
         views = zip(self.surrogates, sources.grids, strict=True)
         return LowKeyState(
             iteration=0,
-            variable=pictures + noise(sources.seeds, pictures, _START),
+            step=lowkey_step(pictures + noise(sources.seeds, pictures, _START), self._views(sources)),
             grids=sources.grids,
             references=[unit(s.embed(pictures, grid, mirror=True, white=1)) for s, grid in views],
             clean=[self.lpips.embed(pictures, grid, white=1) for grid in self._seen(sources.grids)]
@@ -82,29 +82,35 @@ class LowKey:
             else [],
         )
 
+    def _views(self, sources: Sources) -> Views:
+        """Return how the step is to show pictures: as the networks take them where all take them alike."""
+        used = [number for number, share in enumerate(self._shares) if share]
+        size = (sources.pictures.shape[3], sources.pictures.shape[2])
+        first, *others = [self.surrogates[n].views(size, 1) if sources.grids[n] is None else None for n in used]
+        return first if first is not None and all(view == first for view in others) else Views()
+
     def _seen(self, grids: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Return how LPIPS sees a picture: whole and, with `warp`, also as the first surrogate does."""
         return [None, grids[0]] if self.warp else [None]
 
     def objective(self, state: LowKeyState) -> Objective:
-        """Return 0.05 · LPIPS − mean spread over surrogates, plain and smoothed."""
-        pictures = state.variable
-        smoothed = smooth(pictures)
-        feature = pictures.new_zeros(len(pictures))
-        by_plain, by_smoothed = torch.zeros_like(pictures), torch.zeros_like(pictures)
+        """Return 0.05 · LPIPS − mean spread over surrogates, plain and smoothed, and both gradients."""
+        step = state.step
+        feature, by_view = step.pictures.new_zeros(len(step.pictures)), torch.zeros_like(step.views)
         for surrogate, share, reference, grid in zip(
             self.surrogates, self._shares, state.references, state.grids, strict=True
         ):
             if share == 0:
                 continue
-            for view, total in ((pictures, by_plain), (smoothed, by_smoothed)):
-                value, gradient = surrogate.loss_and_grad(view, reference, spread, grid, mirror=True, white=1)
-                feature += share / 2 * value
-                total.add_(gradient, alpha=share / 2)
-        gradient = -by_plain - smooth_transposed(by_smoothed)
-        visible, by_visible = self._visible(state, pictures)
-        gradient += _PENALTY * by_visible
-        return Objective(_PENALTY * visible - feature, feature, visible, [gradient])
+            if step.kind.mirrored:
+                value, gradient = surrogate.loss_and_grad_of_views(step.views, reference, spread)
+            else:
+                both = [surrogate.loss_and_grad(v, reference, spread, grid, mirror=True, white=1) for v in step.views]
+                value, gradient = (torch.stack(parts) for parts in zip(*both, strict=True))
+            feature.add_(value.sum(0), alpha=share / 2)
+            by_view.add_(gradient, alpha=share / 2)
+        visible, by_visible = self._visible(state, step.pictures)
+        return Objective(PENALTY * visible - feature, feature, visible, [by_view, by_visible])
 
     def _visible(self, state: LowKeyState, pictures: Tensor) -> tuple[Tensor, Tensor]:
         value, gradient = pictures.new_zeros(len(pictures)), torch.zeros_like(pictures)
@@ -125,20 +131,20 @@ class LowKey:
 
     def update(self, state: LowKeyState, found: Objective, better: Tensor) -> None:
         """Step every value by 0.0025 of the range."""
-        state.variable.sub_(found.gradients[0].sign(), alpha=_STEP)
+        state.step(*found.gradients)
 
     def weight(self, state: LowKeyState) -> None:
         """Return None: nothing is adapted."""
 
     def finish(self, state: LowKeyState) -> Tensor:
         """Return the last pictures."""
-        return 255 * state.variable.clamp(0, 1)
+        return 255 * state.step.pictures.clamp(0, 1)
 
     def parameters(self) -> dict[str, Any]:
         """Return members' shares, LPIPS and protocol."""
         return {
             "iterations": self.iterations,
-            "step": _STEP,
+            "step": STEP,
             "shares": {s.name: share for s, share in zip(self.surrogates, self._shares, strict=True)},
             "lpips": None if self.lpips is None else self.lpips.what,
             "first_only": self.first_only,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facecure.errors import InputError
+from facecure.kernels import Views
 from facecure.types import F64
 
 Distance = Callable[[Tensor, Tensor], Tensor]  # embeddings (N, D), references (N, D) -> (N,)
@@ -103,6 +104,28 @@ class Surrogate:
             gradients.append(torch.autograd.grad(loss.sum(), x)[0][:count])
         return torch.cat(losses), torch.cat(gradients)
 
+    def views(self, picture_size: tuple[int, int], white: float = 255) -> Views | None:
+        """Return how `loss_and_grad_of_views` is to be shown pictures (width, height); None where they are resized."""
+        if self._size not in (None, picture_size):
+            return None
+        mean, std = ((white * values).flatten().tolist() for values in (self._mean, self._std))
+        return Views(mean, std, self._planes, mirrored=True)
+
+    def loss_and_grad_of_views(self, views: Tensor, references: Tensor, distance: Distance) -> tuple[Tensor, Tensor]:
+        """Return distance(embedding, reference) (V / 2, N) and its gradient, the shape of `views` (V, N, 3, H, W).
+
+        Views come as the network takes them, each followed by its mirror image, whose embedding is added.
+        """
+        losses, gradients, pairs = [], [], len(views) // 2
+        for part, count in self._parts(views.shape[1]):
+            x = views[:, part].requires_grad_()
+            embeddings = self._embeddings(x.flatten(0, 1)).reshape(len(views), self.rows, -1)
+            both = embeddings[0::2] + embeddings[1::2]
+            loss = distance(both.flatten(0, 1), references[part].repeat(pairs, 1)).reshape(pairs, self.rows)
+            losses.append(loss.detach()[:, :count])
+            gradients.append(torch.autograd.grad(loss.sum(), x)[0][:, :count])
+        return torch.cat(losses, 1), torch.cat(gradients, 1)
+
     def _parts(self, count: int) -> list[tuple[Tensor, int]]:
         """Return indices of `rows` pictures each, the last picture repeated to fill, and how many of them count."""
         return [
@@ -121,11 +144,13 @@ class Surrogate:
         planes = (faces[:, self._planes] - mean) / std
         if mirror:
             planes = torch.cat([planes, planes.flip(3)])
-        planes = planes.contiguous(memory_format=self._format)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            embeddings: Tensor = self.network(planes)
-        embeddings = embeddings.to(pictures.dtype)
+        embeddings = self._embeddings(planes)
         return embeddings[: len(pictures)] + embeddings[len(pictures) :] if mirror else embeddings
+
+    def _embeddings(self, planes: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            found: Tensor = self.network(planes.contiguous(memory_format=self._format))
+        return found.to(planes.dtype)
 
 
 def lengths(embeddings: Tensor) -> Tensor:

@@ -11,6 +11,9 @@ from facecure.kernels.fawkes import FawkesMove as FawkesMove
 from facecure.kernels.fawkes import FawkesPlanes as FawkesPlanes
 from facecure.kernels.fawkes import fawkes_step as fawkes_step
 from facecure.kernels.fawkes import fawkes_step_numpy as fawkes_step_numpy
+from facecure.kernels.lowkey import Views as Views
+from facecure.kernels.lowkey import lowkey_step as lowkey_step
+from facecure.kernels.lowkey import lowkey_step_numpy as lowkey_step_numpy
 from facecure.kernels.scan import Quantized as Quantized
 from facecure.kernels.scan import Reach as Reach
 from facecure.kernels.scan import has_vnni as has_vnni

@@ -51,11 +51,11 @@ def finished(golden, arrays, lpips):
             pictures = pictures.permute(0, 3, 1, 2)
         state = cloak.start(Sources(pictures, [None, None], range(len(pictures))))
         noise = g["noise"] if "noise" in g else same_noise(arrays, g)
-        state.variable = pictures / 255 + torch.from_numpy(noise)
-        start, records, steps = state.variable.clone(), [], {}
+        state.step.place(pictures / 255 + torch.from_numpy(noise))
+        start, records, steps = state.step.pictures.clone(), [], {}
         for number in sorted(int(key.removeprefix("signsum_it")) for key in g if key.startswith("signsum_it")):
             records += run(cloak, state, number - state.iteration)
-            steps[number] = torch.round((state.variable - start) / STEP).numpy()
+            steps[number] = torch.round((state.step.pictures - start) / STEP).numpy()
         final = cloak.finish(state)
         features = [unit(s.embed(v, mirror=True)) for s in surrogates for v in (smooth(final), final)]
         references = [r.numpy() for r in state.references]
