@@ -1,9 +1,9 @@
-"""One iteration of each cloak against the released way of computing it, and where its time goes.
+"""Pictures per second for each cloak, one iteration against the released way, and where its time goes.
 
 The released way, rebuilt in plain torch: autograd through everything, SSIM by five 11×11 convolutions, clean and target
 features recomputed at each step, batch norms unfolded, LowKey's equal members computed twice. Both use MobileFaceNets
 with the same random weights (their speed is that of trained ones), the same batch and the same threads. Gradients are
-compared in float64 first; how far float32 moves them, where activations near zero change sides, is stated beside.
+compared in float64 first.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facecure.cloaks import dssim, fawkes_v03, fawkes_v10, gaussian, surrogate
+from facecure.cloaks import dssim, fawkes_step, fawkes_v03, fawkes_v10, gaussian, lowkey_step, surrogate
+from facecure.cloaks.fawkes_step import Move
 from facecure.cloaks.fawkes_v03 import FawkesV03
 from facecure.cloaks.fawkes_v10 import FawkesV10
-from facecure.cloaks.loop import Cloak, Sources
-from facecure.cloaks.lowkey import LowKey
+from facecure.cloaks.loop import Cloak, Objective, Sources
+from facecure.cloaks.loop import run as iterate
+from facecure.cloaks.lowkey import LowKey, LowKeyState
 from facecure.cloaks.lpips import Lpips, LpipsNetwork, squared
 from facecure.cloaks.surrogate import Surrogate
 from facecure.extractors.networks import build_network
@@ -33,15 +35,17 @@ from facecure.pictures.synthetic import make_person, render
 BATCH = 8
 NETWORKS = {"mobilefacenet-prelu": (96, 112), "mobilefacenet-relu6": (112, 112)}
 MEAN = STD = 127.5
-Literal = Callable[[Tensor, list[nn.Module]], Tensor]  # variable, networks -> gradient, the released way
-Case = Callable[[torch.dtype], tuple[Cloak, Sources, Literal]]
+# of a state and the networks, or of what they say: the loss's gradient, the released way and ours
+Literal = Callable[[object, list[nn.Module]], Tensor]
+Ours = Callable[[object, Objective], Tensor]
+Case = Callable[[torch.dtype], tuple[Cloak, Sources, Literal, Ours]]
 
 
 def run(quick: bool) -> dict[str, object]:
     """Return the measurements; the headline is Fawkes v1.0 high."""
     torch.set_num_threads(available_threads())
     cases = {"fawkes-v1.0:high": v10, "fawkes-v0.3:high": v03, "lowkey": lowkey}
-    found = {name: measured(name, case, repeats=2 if quick else 7) for name, case in cases.items()}
+    found = {name: measured(name, case, repeats=2 if quick else 7, whole=not quick) for name, case in cases.items()}
     first = found["fawkes-v1.0:high"]
     return {
         "ours_s": first["ours_s"],
@@ -55,45 +59,47 @@ def run(quick: bool) -> dict[str, object]:
     }
 
 
-def measured(name: str, case: Case, repeats: int) -> dict:
+def measured(name: str, case: Case, repeats: int, *, whole: bool) -> dict:
     """Return seconds per picture and iteration of both ways, the gradients' distance and our shares of time."""
-    errors = []
-    for dtype in (torch.float64, torch.float32):
-        cloak, sources, literal = case(dtype)
-        state = cloak.start(sources)
-        for _ in range(2):  # off the flat start
-            found = cloak.objective(state)
-            cloak.accept(state, found)
-            cloak.update(state, found)
-            state.iteration += 1
-        plain = networks(dtype)
-        ours, theirs = cloak.objective(state).gradient, literal(state.variable, plain)
-        errors.append(float((ours - theirs).norm() / theirs.norm()))
+    cloak, sources, literal, gradient = case(torch.float64)
+    state = cloak.start(sources)
+    list(iterate(cloak, state, 2))  # off the flat start
+    ours, theirs = gradient(state, cloak.objective(state)), literal(state, networks(torch.float64))
+    error = float((ours - theirs).norm() / theirs.norm())
+    cloak, sources, literal, _ = case(torch.float32)
+    state, plain = cloak.start(sources), networks(torch.float32)
     spent: list[list[float]] = [[], []]
     for _ in range(repeats):
         started = time.perf_counter()
-        found = cloak.objective(state)
-        cloak.accept(state, found)
-        cloak.update(state, found)
+        list(iterate(cloak, state, 1))
         spent[0].append((time.perf_counter() - started) / BATCH)
         started = time.perf_counter()
-        literal(state.variable, plain)
+        literal(state, plain)
         spent[1].append((time.perf_counter() - started) / BATCH)
     fast, slow = median(spent[0]), median(spent[1])
     print(f"{name}: ours {1e3 * fast:.1f} ms, released way {1e3 * slow:.1f} ms per picture and step", file=sys.stderr)
-    return {
+    found = {
         "ours_s": round(fast, 6), "reference_s": round(slow, 6), "ratio": round(slow / fast, 2),
-        "gradient_error": float(f"{errors[0]:.2g}"), "float32_moves_it_by": float(f"{errors[1]:.2g}"),
-        "profile": profile(cloak, state),
+        "gradient_error": float(f"{error:.2g}"), "profile": profile(cloak, state),
     }  # fmt: skip
+    if whole:
+        started = time.perf_counter()
+        state = cloak.start(sources)
+        list(iterate(cloak, state))
+        cloak.finish(state)
+        found["pictures_per_s"] = round(BATCH / (time.perf_counter() - started), 3)
+        print(f"{name}: {found['pictures_per_s']} pictures/s", file=sys.stderr)
+    return found
 
 
 def profile(cloak: Cloak, state: object) -> dict[str, float]:
-    """Return which share of one iteration goes where."""
-    parts = {"extractors": (surrogate.Surrogate, "loss_and_grad"), "DSSIM": (dssim.Dssim, "__call__")}
-    parts["LPIPS"] = (Lpips, "loss_and_grad")
-    spent = dict.fromkeys([*parts, "smoothing"], 0.0)
-    originals = {part: getattr(owner, method) for part, (owner, method) in parts.items()}
+    """Return which share of one iteration goes where: the networks' passes, the native step, the rest."""
+    owners = {
+        "extractors": [(surrogate.Surrogate, "loss_and_grad"), (surrogate.Surrogate, "loss_and_grad_of_views")],
+        "LPIPS": [(Lpips, "loss_and_grad")],
+        "step": [(fawkes_step.NativeStep, "__call__"), (lowkey_step.NativeStep, "__call__")],
+    }
+    spent = dict.fromkeys(owners, 0.0)
 
     def timed(part: str, function: Callable) -> Callable:
         def wrapper(*args: object, **options: object) -> object:
@@ -105,25 +111,19 @@ def profile(cloak: Cloak, state: object) -> dict[str, float]:
 
         return wrapper
 
-    from facecure.cloaks import lowkey as room
-
-    smoothing = room.smooth, room.smooth_transposed
+    methods = [(part, owner, name, getattr(owner, name)) for part, all_ in owners.items() for owner, name in all_]
     try:
-        for part, (owner, method) in parts.items():
-            setattr(owner, method, timed(part, originals[part]))
-        room.smooth, room.smooth_transposed = (timed("smoothing", f) for f in smoothing)
+        for part, owner, name, method in methods:
+            setattr(owner, name, timed(part, method))
         started = time.perf_counter()
-        found = cloak.objective(state)
-        cloak.accept(state, found)
-        cloak.update(state, found)
+        list(iterate(cloak, state, 1))
         total = time.perf_counter() - started
     finally:
-        for part, (owner, method) in parts.items():
-            if part == "LPIPS":
-                delattr(owner, method)
+        for part, owner, name, method in methods:
+            if part == "LPIPS":  # its own again is the extractors'
+                delattr(owner, name)
             else:
-                setattr(owner, method, originals[part])
-        room.smooth, room.smooth_transposed = smoothing
+                setattr(owner, name, method)
     shares = {part: round(seconds / total, 3) for part, seconds in spent.items() if seconds}
     return shares | {"rest": round(1 - sum(spent.values()) / total, 3)}
 
@@ -185,40 +185,46 @@ def from_tanh(z: Tensor) -> Tensor:
     return (torch.tanh(z) / (2 - 1e-6) + 0.5) * 255
 
 
-def v10(dtype: torch.dtype) -> tuple[Cloak, Sources, Literal]:
-    """Return Fawkes v1.0 high and its gradient the released way."""
-    models, faces = surrogates(dtype), pictures(112).to(dtype)
-    cloak = FawkesV10(models, fawkes_v10.MODES["high"], "facecure-2021")
-    sources = Sources(faces, [None] * len(models), range(BATCH))
-    start = cloak.start(sources)
+def to_tanh(x: Tensor) -> Tensor:
+    """Return points in tanh space."""
+    return torch.arctanh((x / 255 - 0.5) * (2 - 1e-6))
 
-    def literal(modifier: Tensor, plain: list[nn.Module]) -> Tensor:
-        m = modifier.clone().requires_grad_()
-        a = start.source + (from_tanh(start.point + m) - start.source).clamp(-15, 15)
-        source = from_tanh(start.point)
+
+def v10(dtype: torch.dtype) -> tuple[Cloak, Sources, Literal, Ours]:
+    """Return Fawkes v1.0 high and its gradient both ways."""
+    models, faces = surrogates(dtype), pictures(112).to(dtype)
+    mode = fawkes_v10.MODES["high"]
+    cloak = FawkesV10(models, mode, "facecure-2021")
+
+    def literal(state: fawkes_v10.V10State, plain: list[nn.Module]) -> Tensor:
+        m = state.step.modifier.clone().requires_grad_()
+        source = from_tanh(to_tanh(faces))
+        a = source + (from_tanh(to_tanh(faces) + m) - source).clamp(-15, 15)
         feature = torch.zeros(BATCH, dtype=dtype)
         for model in plain:
             e, r = (functional.normalize(embeddings(model, v)) for v in (a, source))
             feature = feature + (e - r).square().sum(1) / r.norm(dim=1)
         excess = (ssim_distance(a, source) - 0.017).clamp(min=0)
-        # const_diff after two iterations under the threshold
-        loss = (1e6 * excess.square() - 4 * feature).sum()
+        loss = (1e6 * excess.square() - state.weight * feature).sum()
         return torch.autograd.grad(loss, m)[0]
 
-    return cloak, sources, literal
+    def ours(state: fawkes_v10.V10State, found: Objective) -> Tensor:
+        _, by_visible = mode.penalty(found.visible, cloak.penalty)
+        none = torch.zeros(BATCH, dtype=torch.bool)
+        return state.step.gradient(Move(found.gradients[0], by_visible, -state.weight, none, 1, frozen=True))
+
+    return cloak, Sources(faces, [None] * len(models), range(BATCH)), literal, ours
 
 
-def v03(dtype: torch.dtype) -> tuple[Cloak, Sources, Literal]:
-    """Return Fawkes v0.3 high and its gradient the released way."""
-    models = surrogates(dtype)
+def v03(dtype: torch.dtype) -> tuple[Cloak, Sources, Literal, Ours]:
+    """Return Fawkes v0.3 high and its gradient both ways."""
+    models, mode = surrogates(dtype), fawkes_v03.MODES["high"]
     faces, targets = pictures(224).to(dtype), pictures(224, BATCH).to(dtype)
-    cloak = FawkesV03(models, fawkes_v03.MODES["high"], "facecure-2021")
-    sources = Sources(faces, [None] * len(models), range(BATCH), targets)
-    start = cloak.start(sources)
+    cloak = FawkesV03(models, mode, "facecure-2021")
 
-    def literal(modifier: Tensor, plain: list[nn.Module]) -> Tensor:
-        m = modifier.clone().requires_grad_()
-        a, source = from_tanh(start.point + m), from_tanh(start.point)
+    def literal(state: fawkes_v03.V03State, plain: list[nn.Module]) -> Tensor:
+        m = state.step.modifier.clone().requires_grad_()
+        a, source = from_tanh(to_tanh(faces) + m), from_tanh(to_tanh(faces))
         feature = torch.zeros(BATCH, dtype=dtype)
         for model in plain:
             e, s, t = (embeddings(model, v) for v in (a, source, targets))
@@ -227,18 +233,22 @@ def v03(dtype: torch.dtype) -> tuple[Cloak, Sources, Literal]:
         excess = (ssim_distance(a, source) - 0.008).clamp(min=0)
         return torch.autograd.grad((1e9 * excess.square() + feature).sum(), m)[0]
 
-    return cloak, sources, literal
+    def ours(state: fawkes_v03.V03State, found: Objective) -> Tensor:
+        _, by_visible = mode.penalty(found.visible, cloak.penalty)
+        none = torch.zeros(BATCH, dtype=torch.bool)
+        return state.step.gradient(Move(found.gradients[0], by_visible, torch.ones_like(by_visible), none, 1))
+
+    return cloak, Sources(faces, [None] * len(models), range(BATCH), targets), literal, ours
 
 
-def lowkey(dtype: torch.dtype) -> tuple[Cloak, Sources, Literal]:
-    """Return LowKey and its gradient the released way; LPIPS has AlexNet's shape and random weights."""
+def lowkey(dtype: torch.dtype) -> tuple[Cloak, Sources, Literal, Ours]:
+    """Return LowKey and its gradient both ways; LPIPS has AlexNet's shape and random weights."""
     models, faces = surrogates(dtype), pictures(112).to(dtype)
     torch.manual_seed(9)
     trunk = LpipsNetwork("alex")
     heads = [torch.rand(width) for width in (64, 192, 384, 256, 256)]
     lpips = Lpips(trunk.load(trunk.features.state_dict(), heads).to(dtype), {})
     cloak = LowKey(models, "facecure-2021", lpips=lpips)
-    sources = Sources(faces, [None] * len(models), range(BATCH))
     window = torch.from_numpy(np.outer(gaussian.LOWKEY, gaussian.LOWKEY)).to(dtype).expand(3, 1, 7, 7)
 
     def smoothed(x: Tensor) -> Tensor:
@@ -247,8 +257,8 @@ def lowkey(dtype: torch.dtype) -> tuple[Cloak, Sources, Literal]:
     def feature(model: nn.Module, x: Tensor) -> Tensor:
         return functional.normalize(embeddings(model, 255 * x) + embeddings(model, 255 * x.flip(3)))
 
-    def literal(variable: Tensor, plain: list[nn.Module]) -> Tensor:
-        x, clean = variable.clone().requires_grad_(), faces / 255
+    def literal(state: LowKeyState, plain: list[nn.Module]) -> Tensor:
+        x, clean = state.step.pictures.clone().requires_grad_(), faces / 255
         members = [model for model in plain for _ in range(2)]  # each backbone's second file overwrites its first
         spread = [
             (feature(model, view) - feature(model, clean).detach()).square().mean(1)
@@ -258,4 +268,7 @@ def lowkey(dtype: torch.dtype) -> tuple[Cloak, Sources, Literal]:
         visible = squared(lpips.network(2 * x - 1), lpips.network(2 * clean - 1))
         return torch.autograd.grad((0.05 * visible - torch.stack(spread).mean(0)).sum(), x)[0]
 
-    return cloak, sources, literal
+    def ours(state: LowKeyState, found: Objective) -> Tensor:
+        return state.step.gradient(*found.gradients)
+
+    return cloak, Sources(faces, [None] * len(models), range(BATCH)), literal, ours
