@@ -2,6 +2,8 @@
 #include <array>
 
 #include "bindings.h"
+#include "cloak_steps_cuda.h"
+#include "device_twins.h"
 #include "dssim.h"
 #include "fawkes_step.h"
 #include "fawkes_value.h"
@@ -9,6 +11,9 @@
 
 namespace facecure {
 namespace {
+
+// simd="device": what the CUDA twin computes, on the CPU.
+bool as_device(const std::optional<std::string>& simd) { return simd == "device"; }
 
 bool shaped(const py::array& array, py::ssize_t a, py::ssize_t b, py::ssize_t c) {
   return array.ndim() == 3 && array.shape(0) == a && array.shape(1) == b && array.shape(2) == c;
@@ -33,14 +38,18 @@ py::tuple dssim(const Array<float>& perturbation, const Array<float>& centred, c
   const DssimSource source = source_of(centred, centred_mean, contrast, weights, centre, luminance);
   require(shaped(perturbation, source.planes, source.height, source.width) && threads > 0,
           "perturbation must have the shape of the source's planes, threads positive");
-  const Simd chosen = parse_simd(simd);
+  const bool device = as_device(simd);
+  const Simd chosen = device ? Simd::scalar : parse_simd(simd);
   Array<double> value(source.planes);
   Array<float> gradient({py::ssize_t(source.planes), py::ssize_t(source.height), py::ssize_t(source.width)});
   auto *to_value = value.mutable_data();
   auto *to_gradient = gradient.mutable_data();
   {
     py::gil_scoped_release release;
-    dssim_planes(source, perturbation.data(), threads, chosen, to_value, to_gradient);
+    if (device)
+      dssim_planes_by_tiles(source, perturbation.data(), to_value, to_gradient);
+    else
+      dssim_planes(source, perturbation.data(), threads, chosen, to_value, to_gradient);
   }
   return py::make_tuple(value, gradient);
 }
@@ -68,12 +77,12 @@ Array<double> fawkes(Array<float>& modifier, Array<float>& squares, Array<float>
                   reinterpret_cast<const std::uint8_t*>(better.data()), rate, rho, epsilon, kick, forget, frozen};
   const FawkesStep job{source, by_feature ? &move : nullptr, bound, modifier.mutable_data(), squares.mutable_data(),
                        steps.mutable_data(), by_dssim.mutable_data(), pictures.mutable_data(), best.mutable_data(),
-                       threads, parse_simd(simd)};
+                       threads, as_device(simd) ? Simd::scalar : parse_simd(simd)};
   Array<double> value(source.planes);
   auto* to = value.mutable_data();
   {
     py::gil_scoped_release release;
-    fawkes_step(job, to);
+    as_device(simd) ? fawkes_step_by_tiles(job, to) : fawkes_step(job, to);
   }
   return value;
 }
@@ -103,10 +112,44 @@ void lowkey(Array<float>& pictures, Array<float>& views, const std::optional<Arr
                        by_visible ? by_visible->data() : nullptr, pictures.mutable_data(), weights.data(),
                        {mean[0], mean[1], mean[2]}, {std[0], std[1], std[2]}, {channels[0], channels[1], channels[2]},
                        visible_weight, step, mirrored, pictures.shape(0), int(pictures.shape(2)),
-                       int(pictures.shape(3)), threads, parse_simd(simd)};
+                       int(pictures.shape(3)), threads,
+                       as_device(simd) ? Simd::scalar : parse_simd(simd)};
   py::gil_scoped_release release;
-  lowkey_step(job);
+  as_device(simd) ? lowkey_step_by_values(job) : lowkey_step(job);
 }
+
+#ifdef FACECURE_HAS_CUDA
+template <class T>
+T* at(std::uintptr_t address) { return reinterpret_cast<T*>(address); }
+
+// Addresses of device arrays, whose shapes kernels.cloak_steps_cuda has checked.
+void fawkes_on_device(std::uintptr_t modifier, std::uintptr_t squares, std::uintptr_t steps, std::uintptr_t by_dssim,
+                      std::uintptr_t pictures, std::uintptr_t best, std::uintptr_t centred,
+                      std::uintptr_t centred_mean, std::uintptr_t contrast, std::uintptr_t weights, float luminance,
+                      std::int64_t planes, int height, int width, std::uintptr_t by_feature,
+                      std::uintptr_t dssim_weight, std::uintptr_t feature_weight, std::uintptr_t better, float rate,
+                      float rho, float epsilon, float kick, bool forget, bool frozen, float bound,
+                      std::uintptr_t scratch, std::uintptr_t value, std::uintptr_t stream) {
+  const FawkesMove move{at<float>(by_feature), at<float>(dssim_weight), at<float>(feature_weight),
+                        at<std::uint8_t>(better), rate, rho, epsilon, kick, forget, frozen};
+  const DssimSource source{at<float>(centred), at<float>(centred_mean), at<float>(contrast), at<float>(weights),
+                           fawkes_centre, luminance, planes, height, width};
+  fawkes_step_cuda({source, by_feature ? &move : nullptr, bound, at<float>(modifier), at<float>(squares),
+                    at<float>(steps), at<float>(by_dssim), at<float>(pictures), at<float>(best), 0, Simd::scalar},
+                   at<double>(scratch), at<double>(value), at<void>(stream));
+}
+
+void lowkey_on_device(std::uintptr_t pictures, std::uintptr_t views, std::uintptr_t by_view, std::uintptr_t by_visible,
+                      std::uintptr_t weights, const std::array<float, 3>& mean, const std::array<float, 3>& std,
+                      const std::array<int, 3>& channels, float visible_weight, float step, bool mirrored,
+                      std::int64_t count, int height, int width, std::uintptr_t stream) {
+  lowkey_step_cuda({at<float>(views), at<float>(by_view), at<float>(by_visible), at<float>(pictures),
+                    at<float>(weights), {mean[0], mean[1], mean[2]}, {std[0], std[1], std[2]},
+                    {channels[0], channels[1], channels[2]}, visible_weight, step, mirrored, count, height, width, 0,
+                    Simd::scalar},
+                   at<void>(stream));
+}
+#endif
 
 }  // namespace
 
@@ -125,6 +168,20 @@ void bind_cloaks(py::module_& module) {
              py::arg("by_view"), py::arg("by_visible"), py::arg("weights"), py::arg("mean"), py::arg("std"),
              py::arg("channels"), py::arg("visible_weight"), py::arg("step"), py::arg("mirrored"), py::arg("threads"),
              py::arg("simd"));
+#ifdef FACECURE_HAS_CUDA
+  module.def("dssim_scratch", &dssim_scratch, py::arg("height"), py::arg("width"));
+  module.def("fawkes_step_cuda", &fawkes_on_device, py::kw_only(), py::arg("modifier"), py::arg("squares"),
+             py::arg("steps"), py::arg("by_dssim"), py::arg("pictures"), py::arg("best"), py::arg("centred"),
+             py::arg("centred_mean"), py::arg("contrast"), py::arg("weights"), py::arg("luminance"), py::arg("planes"),
+             py::arg("height"), py::arg("width"), py::arg("by_feature"), py::arg("dssim_weight"),
+             py::arg("feature_weight"), py::arg("better"), py::arg("rate"), py::arg("rho"), py::arg("epsilon"),
+             py::arg("kick"), py::arg("forget"), py::arg("frozen"), py::arg("bound"), py::arg("scratch"),
+             py::arg("value"), py::arg("stream"));
+  module.def("lowkey_step_cuda", &lowkey_on_device, py::kw_only(), py::arg("pictures"), py::arg("views"),
+             py::arg("by_view"), py::arg("by_visible"), py::arg("weights"), py::arg("mean"), py::arg("std"),
+             py::arg("channels"), py::arg("visible_weight"), py::arg("step"), py::arg("mirrored"), py::arg("count"),
+             py::arg("height"), py::arg("width"), py::arg("stream"));
+#endif
 }
 
 }  // namespace facecure

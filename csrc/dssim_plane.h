@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dssim.h"
+#include "dssim_value.h"
 #include "filter.h"
 #include "simd.h"
 
@@ -77,19 +78,10 @@ FACECURE_INLINE void windows(const DssimSource& source, std::int64_t at, int cou
   const float *centred_mean = source.centred_mean + at, *base = source.contrast + at;
 #pragma GCC ivdep
   for (int x = 0; x < count; ++x) {
-    const float covariance = mean_sd[x] - centred_mean[x] * mean_d[x];
-    const float variance = mean_dd[x] - mean_d[x] * mean_d[x];
-    const float mean = centred_mean[x] + source.centre, mean_a = mean + mean_d[x];
-    const float luminance = mean_a * mean_a + mean * mean + source.luminance;
-    const float contrast = base[x] + 2 * covariance + variance;
-    const float both = 1 / (luminance * contrast), per_luminance = both * contrast, per_contrast = both * luminance;
-    const float a = mean_d[x] * mean_d[x] * per_luminance, b = variance * per_contrast;
-    const float spread = (1 - a) * (1 - b) * per_contrast, shared = -2 * (1 - a) * b * per_contrast;
-    by_variance[x] = spread;
-    by_covariance[x] = shared;
-    by_mean[x] = 2 * (1 - b) * (mean_d[x] - a * mean_a) * per_luminance - 2 * mean_d[x] * spread -
-                 centred_mean[x] * shared;
-    totals[x] += double(a + b - a * b);
+    const DssimWindow found = dssim_window_value(mean_d[x], mean_sd[x], mean_dd[x], centred_mean[x], base[x],
+                                                 source.centre, source.luminance);
+    by_mean[x] = found.by_mean, by_variance[x] = found.by_variance, by_covariance[x] = found.by_covariance;
+    totals[x] += double(found.value);
   }
 }
 
@@ -120,11 +112,11 @@ FACECURE_INLINE double dssim_plane(const DssimSource& source, std::int64_t numbe
     for (int map = 0; map < 3; ++map) {
       float* out = scratch.spread(map, y);
       if (y < high)
-        along<dssim_window>(scratch.coefficients(map), weights, width, out);  // symmetric: a window's means are its transpose
+        along<dssim_window>(scratch.coefficients(map), weights, width, out);  // its own transpose, for it is symmetric
       else
         std::fill(out, out + width, 0.0f);
-      filter<dssim_window>([&](int k) FACECURE_INLINE_LAMBDA { return scratch.spread(map, y + dssim_window - k); }, weights, width,
-             scratch.sums(map));
+      const auto row = [&](int k) FACECURE_INLINE_LAMBDA { return scratch.spread(map, y + dssim_window - k); };
+      filter<dssim_window>(row, weights, width, scratch.sums(map));
     }
     const float *t0 = scratch.sums(0), *t1 = scratch.sums(1), *t2 = scratch.sums(2);
     const float *dr = scratch.perturbation(y), *sr = scratch.source(y);

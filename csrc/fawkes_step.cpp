@@ -8,10 +8,9 @@ namespace {
 
 // Row `at` of everything, `width` values: judged picture kept, modifier moved.
 FACECURE_INLINE void move_row(const FawkesStep& job, std::int64_t picture, std::int64_t at) {
-  const FawkesMove& move = *job.move;
+  const FawkesMove move = *job.move;  // a copy, which no store can change
   const float dssim_weight = move.dssim_weight[picture], feature_weight = move.feature_weight[picture];
-  const float bound = job.bound, rate = move.rate, rho = move.rho, epsilon = move.epsilon, kick = move.kick;
-  const bool frozen = move.frozen;
+  const float bound = job.bound;
   const float *centred = job.source.centred + at, *by_feature = move.by_feature + at, *by_dssim = job.by_dssim + at;
   const float* __restrict judged = job.pictures + at;
   float *__restrict modifier = job.modifier + at, *__restrict squares = job.squares + at;
@@ -20,12 +19,8 @@ FACECURE_INLINE void move_row(const FawkesStep& job, std::int64_t picture, std::
   if (move.better[picture]) std::copy_n(judged, width, best);
 #pragma GCC ivdep  // more arrays than the compiler would check for overlap
   for (int x = 0; x < width; ++x) {
-    const Bent before = bend(modifier[x], centred[x]);
-    const float gradient = dssim_weight * by_dssim[x] + feature_weight * by_feature[x];
-    const float past = before.beyond < 0 ? -before.beyond : before.beyond, back = before.beyond * gradient;
-    const bool kept = (past <= bound) | (!frozen & (back > 0));
-    const float passed = kept ? gradient * before.slope : 0;
-    const Moved next = moved(modifier[x], squares[x], steps[x], passed, rate, rho, epsilon, kick);
+    const Moved next = moved(move, bound, modifier[x], squares[x], steps[x], centred[x], by_dssim[x], by_feature[x],
+                             dssim_weight, feature_weight);
     modifier[x] = next.modifier, squares[x] = next.squares, steps[x] = next.steps;
   }
   if (move.forget) {

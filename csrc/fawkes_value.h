@@ -3,13 +3,8 @@
 
 #include <cmath>
 
-#include "simd.h"
-
-#ifdef __CUDACC__
-#define FACECURE_VALUE __host__ __device__ __forceinline__
-#else
-#define FACECURE_VALUE FACECURE_INLINE
-#endif
+#include "fawkes_step.h"
+#include "value.h"
 
 namespace facecure {
 
@@ -49,16 +44,43 @@ struct Moved {
 };
 
 // One Adadelta step of a modifier (specification §3).
-FACECURE_VALUE Moved moved(float modifier, float squares, float steps, float gradient, float rate, float rho,
-                           float epsilon, float kick) {
+FACECURE_VALUE Moved adadelta(float modifier, float squares, float steps, float gradient, float rate, float rho,
+                              float epsilon, float kick) {
   squares = rho * squares + (1 - rho) * (gradient * gradient);
   const float step = gradient * sqrtf((steps + epsilon) / (squares + epsilon));
   const float sign = gradient > 0 ? 1.f : gradient < 0 ? -1.f : 0.f;
   return {modifier - rate * step - kick * sign, squares, rho * steps + (1 - rho) * (step * step)};
 }
 
+// The modifier and its accumulators after a move, given the gradients with respect to its picture.
+FACECURE_VALUE Moved moved(const FawkesMove& move, float bound, float modifier, float squares, float steps,
+                           float centred, float by_dssim, float by_feature, float dssim_weight, float feature_weight) {
+  const Bent bent = bend(modifier, centred);
+  const float gradient = dssim_weight * by_dssim + feature_weight * by_feature;
+  const float past = bent.beyond < 0 ? -bent.beyond : bent.beyond, back = bent.beyond * gradient;
+  const bool kept = (past <= bound) | (!move.frozen & (back > 0));
+  return adadelta(modifier, squares, steps, kept ? gradient * bent.slope : 0, move.rate, move.rho, move.epsilon,
+                  move.kick);
+}
+
 FACECURE_VALUE float bounded(float value, float bound) {
   return value < -bound ? -bound : value > bound ? bound : value;
+}
+
+// A value's part of a step, but for DSSIM: the judged picture kept, the modifier moved, the next picture written.
+FACECURE_VALUE void move_value(const FawkesStep& job, std::int64_t picture, std::int64_t at) {
+  const float centred = job.source.centred[at];
+  if (job.move) {
+    const FawkesMove& move = *job.move;
+    if (move.better[picture]) job.best[at] = job.pictures[at];
+    const Moved next = moved(move, job.bound, job.modifier[at], job.squares[at], job.steps[at], centred,
+                             job.by_dssim[at], move.by_feature[at], move.dssim_weight[picture],
+                             move.feature_weight[picture]);
+    job.modifier[at] = next.modifier;
+    job.squares[at] = move.forget ? 0 : next.squares;
+    job.steps[at] = move.forget ? 0 : next.steps;
+  }
+  job.pictures[at] = centred + fawkes_centre + bounded(bend(job.modifier[at], centred).beyond, job.bound);
 }
 
 }  // namespace facecure

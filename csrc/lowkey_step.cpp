@@ -4,11 +4,12 @@
 #include <vector>
 
 #include "filter.h"
+#include "lowkey_value.h"
 
 namespace facecure {
 namespace {
 
-constexpr int half = smooth_window / 2, edge = smooth_window - 1;
+constexpr int half = smooth_half, edge = smooth_window - 1;
 
 // Scratch of a thread: one plane, filtered along its rows, and a few rows.
 struct Scratch {
@@ -22,9 +23,6 @@ struct Scratch {
   std::int64_t stride;
   std::vector<float> plane, rows;
 };
-
-// Row number `i` of a picture bordered by its reflection.
-FACECURE_INLINE int reflected(int i, int size) { return i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i; }
 
 // Adds what lies on the border of `padded`, whose middle starts at `half`, to the places that it reflects.
 FACECURE_INLINE void fold(const float* padded, int size, float* out) {

@@ -9,6 +9,7 @@ from facecure.kernels import DssimSource
 
 SIMD = ["scalar", "avx2", "avx512"]
 AVAILABLE = SIMD[: SIMD.index(_core.build_info()["simd"]) + 1]
+BITS = [*AVAILABLE, "device"]  # the last: what the CUDA twin computes, on the CPU
 
 
 def window() -> np.ndarray:
