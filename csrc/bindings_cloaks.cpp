@@ -123,17 +123,27 @@ template <class T>
 T* at(std::uintptr_t address) { return reinterpret_cast<T*>(address); }
 
 // Addresses of device arrays, whose shapes kernels.cloak_steps_cuda has checked.
+void dssim_on_device(std::uintptr_t perturbation, std::uintptr_t centred, std::uintptr_t centred_mean,
+                     std::uintptr_t contrast, std::uintptr_t weights, float centre, float luminance,
+                     std::int64_t planes, int height, int width, std::uintptr_t scratch, std::uintptr_t value,
+                     std::uintptr_t gradient, std::uintptr_t stream) {
+  dssim_planes_cuda({at<float>(centred), at<float>(centred_mean), at<float>(contrast), at<float>(weights), centre,
+                     luminance, planes, height, width},
+                    at<float>(perturbation), at<double>(scratch), at<double>(value), at<float>(gradient),
+                    at<void>(stream));
+}
+
 void fawkes_on_device(std::uintptr_t modifier, std::uintptr_t squares, std::uintptr_t steps, std::uintptr_t by_dssim,
                       std::uintptr_t pictures, std::uintptr_t best, std::uintptr_t centred,
-                      std::uintptr_t centred_mean, std::uintptr_t contrast, std::uintptr_t weights, float luminance,
-                      std::int64_t planes, int height, int width, std::uintptr_t by_feature,
+                      std::uintptr_t centred_mean, std::uintptr_t contrast, std::uintptr_t weights, float centre,
+                      float luminance, std::int64_t planes, int height, int width, std::uintptr_t by_feature,
                       std::uintptr_t dssim_weight, std::uintptr_t feature_weight, std::uintptr_t better, float rate,
                       float rho, float epsilon, float kick, bool forget, bool frozen, float bound,
                       std::uintptr_t scratch, std::uintptr_t value, std::uintptr_t stream) {
   const FawkesMove move{at<float>(by_feature), at<float>(dssim_weight), at<float>(feature_weight),
                         at<std::uint8_t>(better), rate, rho, epsilon, kick, forget, frozen};
   const DssimSource source{at<float>(centred), at<float>(centred_mean), at<float>(contrast), at<float>(weights),
-                           fawkes_centre, luminance, planes, height, width};
+                           centre, luminance, planes, height, width};
   fawkes_step_cuda({source, by_feature ? &move : nullptr, bound, at<float>(modifier), at<float>(squares),
                     at<float>(steps), at<float>(by_dssim), at<float>(pictures), at<float>(best), 0, Simd::scalar},
                    at<double>(scratch), at<double>(value), at<void>(stream));
@@ -170,10 +180,14 @@ void bind_cloaks(py::module_& module) {
              py::arg("simd"));
 #ifdef FACECURE_HAS_CUDA
   module.def("dssim_scratch", &dssim_scratch, py::arg("height"), py::arg("width"));
+  module.def("dssim_planes_cuda", &dssim_on_device, py::kw_only(), py::arg("perturbation"), py::arg("centred"),
+             py::arg("centred_mean"), py::arg("contrast"), py::arg("weights"), py::arg("centre"), py::arg("luminance"),
+             py::arg("planes"), py::arg("height"), py::arg("width"), py::arg("scratch"), py::arg("value"),
+             py::arg("gradient"), py::arg("stream"));
   module.def("fawkes_step_cuda", &fawkes_on_device, py::kw_only(), py::arg("modifier"), py::arg("squares"),
              py::arg("steps"), py::arg("by_dssim"), py::arg("pictures"), py::arg("best"), py::arg("centred"),
-             py::arg("centred_mean"), py::arg("contrast"), py::arg("weights"), py::arg("luminance"), py::arg("planes"),
-             py::arg("height"), py::arg("width"), py::arg("by_feature"), py::arg("dssim_weight"),
+             py::arg("centred_mean"), py::arg("contrast"), py::arg("weights"), py::arg("centre"), py::arg("luminance"),
+             py::arg("planes"), py::arg("height"), py::arg("width"), py::arg("by_feature"), py::arg("dssim_weight"),
              py::arg("feature_weight"), py::arg("better"), py::arg("rate"), py::arg("rho"), py::arg("epsilon"),
              py::arg("kick"), py::arg("forget"), py::arg("frozen"), py::arg("bound"), py::arg("scratch"),
              py::arg("value"), py::arg("stream"));

@@ -11,23 +11,43 @@ is computed once.
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from facecure import _core
 from facecure.cloaks.gaussian import valid, valid_transposed, weights
 from facecure.errors import InputError
 from facecure.kernels import DssimSource, dssim_planes
+from facecure.kernels.cloak_steps_cuda import Scratch, dssim_planes_cuda
 from facecure.kernels.dssim import C1, C2, CENTRE
-from facecure.types import F64
+from facecure.types import F32, F64
 
 WINDOW = weights(11, 1.5)
+
+
+def native_device(values: Tensor) -> Literal["cpu", "cuda"] | None:
+    """Return whose native kernels take these values: float32 on the CPU, or on CUDA where the extension has it."""
+    if values.dtype == torch.float32 and values.device.type == "cpu":
+        return "cpu"
+    has_cuda = values.device.type == "cuda" and _core.build_info()["cuda"]
+    return "cuda" if has_cuda and values.dtype == torch.float32 else None
+
+
+def on_cpu(source: DssimSource[Tensor]) -> DssimSource[F32]:
+    """Return the same as numpy arrays, which share the tensors' memory."""
+    return DssimSource(
+        source.centred.numpy(), source.centred_mean.numpy(), source.contrast.numpy(), source.weights.numpy()
+    )
 
 
 class Dssim:
     """DSSIM from fixed sources, (N, 3, H, W) RGB 0…255, H and W at least 11.
 
-    float32 on the CPU runs natively (`kernels.dssim_planes`), anything else in torch.
+    float32 runs natively where `native_device` says so, anything else in torch.
     """
 
     def __init__(self, sources: Tensor) -> None:
@@ -38,23 +58,36 @@ class Dssim:
         variance = valid(centred.square(), WINDOW) - mean.square()
         self._centred, self._centred_mean = centred.to(sources), mean.to(sources)
         self._mean, self._contrast = (mean + CENTRE).to(sources), (2 * variance + C2).to(sources)
-        self.native: DssimSource | None = None
-        if sources.device.type == "cpu" and sources.dtype == torch.float32:
-            maps = (self._centred, self._centred_mean, self._contrast)
-            planes = [np.ascontiguousarray(m.flatten(0, 1).numpy()) for m in maps]
-            self.native = DssimSource(planes[0], planes[1], planes[2], WINDOW.astype(np.float32))
+        self._native = native_device(sources)
+
+    def planes(self) -> DssimSource[Tensor]:
+        """Return what the native kernels know of the sources, on their device."""
+        maps = [m.flatten(0, 1).contiguous() for m in (self._centred, self._centred_mean, self._contrast)]
+        return DssimSource(maps[0], maps[1], maps[2], maps[0].new_tensor(WINDOW))
+
+    @cached_property
+    def _on_cpu(self) -> DssimSource[F32]:
+        return on_cpu(self.planes())
+
+    @cached_property
+    def _on_cuda(self) -> tuple[DssimSource[Tensor], Scratch]:
+        source = self.planes()
+        return source, Scratch(source.centred)
 
     def __call__(self, perturbations: Tensor) -> tuple[Tensor, Tensor]:
         """Return D (N,) of the pictures source + perturbation and its gradient (N, 3, H, W).
 
         `perturbations` (N, 3, H, W) are differences in grey levels.
         """
-        if self.native is None:
+        if self._native is None:
             return self.in_torch(perturbations)
-        planes = perturbations.detach().flatten(0, 1).numpy()
-        value, gradient = dssim_planes(planes, self.native, threads=torch.get_num_threads())
-        of_pictures = torch.from_numpy(value.reshape(-1, 3).mean(axis=1).astype(np.float32))
-        return of_pictures, torch.from_numpy(gradient).reshape(perturbations.shape) / 3
+        planes = perturbations.detach().flatten(0, 1).contiguous()
+        if self._native == "cuda":
+            value, gradient = dssim_planes_cuda(planes, *self._on_cuda)
+        else:
+            values, gradients = dssim_planes(planes.numpy(), self._on_cpu, threads=torch.get_num_threads())
+            value, gradient = torch.from_numpy(values), torch.from_numpy(gradients)
+        return value.reshape(-1, 3).mean(dim=1).float(), gradient.reshape(perturbations.shape) / 3
 
     def in_torch(self, perturbations: Tensor) -> tuple[Tensor, Tensor]:
         """Return what a call returns, in torch whatever the device."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from facecure.cloaks.adadelta import Adadelta
-from facecure.cloaks.dssim import Dssim
+from facecure.cloaks.dssim import Dssim, native_device, on_cpu
 from facecure.cloaks.tanh import bend
 from facecure.kernels import FawkesMove, FawkesPlanes
 from facecure.kernels import fawkes_step as native_step
-from facecure.types import F32
+from facecure.kernels.cloak_steps_cuda import Scratch, fawkes_step_cuda
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +82,21 @@ class PlainStep:
 
 
 class NativeStep:
-    """The step in one native pass (`kernels.fawkes_step`), for float32 on the CPU; attributes as in `PlainStep`."""
+    """The step in one native pass, for float32: `kernels.fawkes_step`, or its CUDA twin on the current stream.
+
+    Attributes as in `PlainStep`.
+    """
 
     def __init__(self, source: Tensor, modifier: Tensor, best: Tensor, *, bound: float, epsilon: float) -> None:
+        self.source, self._bound, self._epsilon = source, bound, epsilon
         self.modifier, self.best = (v.clone(memory_format=torch.contiguous_format) for v in (modifier, best))
-        self.source, self.pictures = source, torch.empty(source.shape)
-        self._bound, self._epsilon = bound, epsilon
-        native = Dssim(source).native
-        assert native is not None
-        self._dssim = native
-        zeros = [np.zeros(self._dssim.centred.shape, np.float32) for _ in range(3)]
-        self._planes = FawkesPlanes(
-            _planes(self.modifier), zeros[0], zeros[1], zeros[2], _planes(self.pictures), _planes(self.best)
-        )
+        self.pictures = source.new_empty(source.shape)
+        self._dssim = Dssim(source).planes()
+        shape = self._dssim.centred.shape
+        squares, steps, by_dssim = (source.new_zeros(shape) for _ in range(3))
+        modified, pictures, kept = (v.view(shape) for v in (self.modifier, self.pictures, self.best))
+        self._planes = FawkesPlanes(modified, squares, steps, by_dssim, pictures, kept)
+        self._scratch = Scratch(self._dssim.centred) if source.is_cuda else None
         self._step(None)
 
     def place(self, modifier: Tensor) -> None:
@@ -103,36 +106,41 @@ class NativeStep:
 
     def keep(self, better: Tensor) -> None:
         """Keep the pictures judged last as the best where told."""
-        self.best[better] = self.pictures[better]
+        self.best.copy_(torch.where(each(better), self.pictures, self.best))
 
     def __call__(self, move: Move) -> None:
         """Move on."""
+        by_feature = move.by_feature.contiguous().view(self._dssim.centred.shape)
         self._step(
             FawkesMove(
-                _planes(move.by_feature), move.dssim_weight.numpy(), move.feature_weight.numpy(), move.better.numpy(),
-                move.rate, self._epsilon, move.kick, move.forget, move.frozen,
+                by_feature, move.dssim_weight, move.feature_weight, move.better, move.rate, self._epsilon, move.kick,
+                move.forget, move.frozen,
             )
         )  # fmt: skip
 
-    def _step(self, move: FawkesMove | None) -> None:
-        visible = native_step(self._planes, self._dssim, move, self._bound, threads=torch.get_num_threads())
+    def _step(self, move: FawkesMove[Tensor] | None) -> None:
+        if self._scratch is not None:
+            self.visible = fawkes_step_cuda(self._planes, self._dssim, move, self._bound, self._scratch).float()
+            return
+        planes, arrays, threads = _arrays(self._planes), move and _arrays(move), torch.get_num_threads()
+        visible = native_step(planes, on_cpu(self._dssim), arrays, self._bound, threads=threads)
         self.visible = torch.from_numpy(visible.astype(np.float32))
 
 
 def fawkes_step(
     source: Tensor, modifier: Tensor, best: Tensor, *, bound: float, epsilon: float
 ) -> PlainStep | NativeStep:
-    """Return the step for where the tensors are: native for float32 on the CPU, else in torch."""
-    native = source.device.type == "cpu" and source.dtype == torch.float32
-    return (NativeStep if native else PlainStep)(source, modifier, best, bound=bound, epsilon=epsilon)
+    """Return the step for where the tensors are, native if it can be."""
+    kind = PlainStep if native_device(source) is None else NativeStep
+    return kind(source, modifier, best, bound=bound, epsilon=epsilon)
+
+
+def _arrays(job: Any) -> Any:
+    """Return a dataclass with its tensors as numpy arrays, which share their memory."""
+    values = {field.name: getattr(job, field.name) for field in fields(job)}
+    return replace(job, **{name: v.numpy() for name, v in values.items() if isinstance(v, Tensor)})
 
 
 def each(values: Tensor) -> Tensor:
     """Return (N,) values as (N, 1, 1, 1)."""
     return values[:, None, None, None]
-
-
-def _planes(pictures: Tensor) -> F32:
-    """Return pictures (N, 3, H, W) as planes (3 N, H, W), the same memory where contiguous."""
-    planes: F32 = pictures.detach().flatten(0, 1).numpy()
-    return planes

@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facecure.cloaks.dssim import native_device
 from facecure.cloaks.gaussian import LOWKEY, smooth, smooth_transposed
 from facecure.kernels import Views
 from facecure.kernels import lowkey_step as native_step
+from facecure.kernels.cloak_steps_cuda import lowkey_step_cuda
 
 STEP = 0.0025
 PENALTY = 0.05  # of LPIPS
@@ -46,12 +48,15 @@ class PlainStep:
 
 
 class NativeStep:
-    """The step in one native call (`kernels.lowkey_step`), for float32 on the CPU; attributes as in `PlainStep`."""
+    """The step in one native call, for float32: `kernels.lowkey_step`, or its CUDA twin on the current stream.
+
+    Attributes as in `PlainStep`.
+    """
 
     def __init__(self, pictures: Tensor, kind: Views) -> None:
-        self.kind, self._window = kind, LOWKEY.astype(np.float32)
+        self.kind, self._window = kind, pictures.new_tensor(LOWKEY)
         self.pictures = pictures.clone(memory_format=torch.contiguous_format)
-        self.views = torch.empty((kind.count, *pictures.shape))
+        self.views = pictures.new_empty((kind.count, *pictures.shape))
         self._step(None, None)
 
     def place(self, pictures: Tensor) -> None:
@@ -61,17 +66,22 @@ class NativeStep:
 
     def __call__(self, by_view: Tensor, by_visible: Tensor | None) -> None:
         """Step every value by 0.0025 of the range."""
-        self._step(by_view, by_visible)
+        self._step(by_view.contiguous(), None if by_visible is None else by_visible.contiguous())
 
     def _step(self, by_view: Tensor | None, by_visible: Tensor | None) -> None:
+        if self.pictures.is_cuda:
+            lowkey_step_cuda(
+                self.pictures, self.views, by_view, by_visible, self.kind, self._window, visible_weight=PENALTY,
+                step=STEP,
+            )  # fmt: skip
+            return
         native_step(
             self.pictures.numpy(), self.views.numpy(), None if by_view is None else by_view.numpy(),
-            None if by_visible is None else by_visible.numpy(), self.kind, self._window,
+            None if by_visible is None else by_visible.numpy(), self.kind, self._window.numpy(),
             visible_weight=PENALTY, step=STEP, threads=torch.get_num_threads(),
         )  # fmt: skip
 
 
 def lowkey_step(pictures: Tensor, kind: Views) -> PlainStep | NativeStep:
-    """Return the step for where the pictures are: native for float32 on the CPU, else in torch."""
-    native = pictures.device.type == "cpu" and pictures.dtype == torch.float32
-    return (NativeStep if native else PlainStep)(pictures, kind)
+    """Return the step for where the pictures are, native if it can be."""
+    return (PlainStep if native_device(pictures) is None else NativeStep)(pictures, kind)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facecure import _core
-from facecure.errors import InputError, MissingDependency
+from facecure.errors import FacecureError, InputError, MissingDependency
 
 if TYPE_CHECKING:
     import torch
@@ -14,6 +14,19 @@ if TYPE_CHECKING:
 _CUDA = 2  # kDLCUDA
 _DLPACK_KINDS = {(1, 8): "uint8", (2, 32): "float32", (2, 64): "float64", (4, 16): "bfloat16"}  # (code, bits)
 _INTERFACE_KINDS = {"|u1": "uint8", "<f4": "float32", "<f8": "float64"}
+
+
+class NoDevice(FacecureError):
+    """A CUDA kernel was asked for where the extension has none or no device is visible."""
+
+
+def require_device() -> None:
+    """Return where CUDA kernels can run; raises `NoDevice` elsewhere."""
+    built = _core.build_info()
+    if not built["cuda"]:
+        raise NoDevice("the extension was built without CUDA; install it where nvcc is found, with FACECURE_CUDA=ON")
+    if not built["cuda_devices"]:
+        raise NoDevice("no CUDA device is visible")
 
 
 def torch_device(name: str) -> torch.device:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -14,21 +15,24 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 CENTRE = 128  # taken off the source: variances do not depend on it, rounding does
 
 
-@dataclass(frozen=True, slots=True)
-class DssimSource:
+A = TypeVar("A")  # numpy arrays, or torch tensors on a device
+
+
+@dataclass(frozen=True)
+class DssimSource(Generic[A]):
     """What only the source decides, float32: `centred` (P, H, W) is s − 128, the rest has a value per window.
 
     `centred_mean` is its weighted mean, `contrast` 2 σs² + c2; `weights` (11,) is the window.
     """
 
-    centred: F32
-    centred_mean: F32
-    contrast: F32
-    weights: F32
+    centred: A
+    centred_mean: A
+    contrast: A
+    weights: A
 
 
 def dssim_planes(
-    perturbation: F32, source: DssimSource, *, threads: int = 0, simd: str | None = None
+    perturbation: F32, source: DssimSource[F32], *, threads: int = 0, simd: str | None = None
 ) -> tuple[F64, F32]:
     """Return D (P,) of each plane source + perturbation, and its gradient float32 (P, H, W).
 
@@ -51,7 +55,7 @@ def dssim_planes(
     return value / (2 * windows), gradient
 
 
-def dssim_planes_numpy(perturbation: F32 | F64, source: DssimSource) -> tuple[F64, F64]:
+def dssim_planes_numpy(perturbation: F32 | F64, source: DssimSource[F32]) -> tuple[F64, F64]:
     """Return what `dssim_planes` returns, in float64: every window laid out."""
     window = np.outer(source.weights, source.weights).astype(np.float64)
     d, s = perturbation.astype(np.float64), source.centred.astype(np.float64)

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Generic
 
 import numpy as np
 
 from facecure import _core
-from facecure.kernels.dssim import C1, CENTRE, DssimSource, dssim_planes_numpy
+from facecure.kernels.dssim import C1, CENTRE, A, DssimSource, dssim_planes_numpy
 from facecure.kernels.threads import available_threads
-from facecure.types import F32, F64, Bool
+from facecure.types import F32, F64
 
 RHO = 0.95  # of Adadelta, specification §3
 SPAN = 2 - 1e-6  # grey levels are tanh z / SPAN + ½ of white, so that 0 and 255 stay finite (§4)
 
 
-@dataclass(frozen=True, slots=True)
-class FawkesPlanes:
+@dataclass(frozen=True)
+class FawkesPlanes(Generic[A]):
     """What a step changes in place, each float32 (3 N, H, W), contiguous, the three planes of a picture together.
 
     `modifier` is in tanh space, `squares` and `steps` are Adadelta's accumulators; `by_dssim` is the gradient of DSSIM
     at `pictures`, the ones to be judged next, times twice the number of windows; `best` are the ones kept so far.
     """
 
-    modifier: F32
-    squares: F32
-    steps: F32
-    by_dssim: F32
-    pictures: F32
-    best: F32
+    modifier: A
+    squares: A
+    steps: A
+    by_dssim: A
+    pictures: A
+    best: A
 
 
-@dataclass(frozen=True, slots=True)
-class FawkesMove:
+@dataclass(frozen=True)
+class FawkesMove(Generic[A]):
     """How pictures that have been judged move on.
 
     `by_feature` float32 (3 N, H, W) is the feature distance's gradient at them; `dssim_weight` and `feature_weight`,
@@ -41,10 +43,10 @@ class FawkesMove:
     afterwards; `frozen`: beyond the bound not even a gradient that leads back passes (Q9).
     """
 
-    by_feature: F32
-    dssim_weight: F32
-    feature_weight: F32
-    better: Bool
+    by_feature: A
+    dssim_weight: A
+    feature_weight: A
+    better: Any
     rate: float
     epsilon: float
     kick: float = 0.0
@@ -53,9 +55,9 @@ class FawkesMove:
 
 
 def fawkes_step(
-    planes: FawkesPlanes,
-    source: DssimSource,
-    move: FawkesMove | None,
+    planes: FawkesPlanes[F32],
+    source: DssimSource[F32],
+    move: FawkesMove[F32] | None,
     bound: float,
     *,
     threads: int = 0,
@@ -74,24 +76,25 @@ def fawkes_step(
         pictures=planes.pictures, best=planes.best, centred=source.centred, centred_mean=source.centred_mean,
         contrast=source.contrast, weights=source.weights, centre=CENTRE, luminance=C1,
         by_feature=None if move is None else np.ascontiguousarray(move.by_feature),
-        dssim_weight=none if move is None else move.dssim_weight / np.float32(_denominator(source)),
+        dssim_weight=none if move is None else move.dssim_weight / np.float32(denominator(source.centred.shape)),
         feature_weight=none if move is None else move.feature_weight,
         better=np.zeros(count, bool) if move is None else move.better,
         rate=move.rate if move else 0.0, rho=RHO, epsilon=move.epsilon if move else 1.0,
         kick=move.kick if move else 0.0, forget=bool(move and move.forget), frozen=bool(move and move.frozen),
         bound=bound, threads=threads or available_threads(), simd=simd,
     )  # fmt: skip
-    of_pictures: F64 = value.reshape(count, 3).sum(axis=1) / _denominator(source)
+    of_pictures: F64 = value.reshape(count, 3).sum(axis=1) / denominator(source.centred.shape)
     return of_pictures
 
 
-def _denominator(source: DssimSource) -> int:
-    """Return twice the number of windows in a picture: what values and gradients of planes are divided by."""
-    _, rows, columns = source.contrast.shape
-    return 6 * int(rows) * int(columns)
+def denominator(shape: Sequence[int]) -> int:
+    """Return twice the number of windows in a picture (…, H, W): what planes' values and gradients are divided by."""
+    return 6 * int(shape[-2] - 10) * int(shape[-1] - 10)
 
 
-def fawkes_step_numpy(planes: FawkesPlanes, source: DssimSource, move: FawkesMove | None, bound: float) -> F64:
+def fawkes_step_numpy(
+    planes: FawkesPlanes[F32], source: DssimSource[F32], move: FawkesMove[F32] | None, bound: float
+) -> F64:
     """Return what `fawkes_step` returns, in float64 through tanh space itself; `planes` may be float64."""
     centred = source.centred.astype(np.float64)
     levels = centred + CENTRE
@@ -107,7 +110,7 @@ def fawkes_step_numpy(planes: FawkesPlanes, source: DssimSource, move: FawkesMov
         visible, feature = (
             np.repeat(w.astype(np.float64), 3)[:, None, None] for w in (move.dssim_weight, move.feature_weight)
         )
-        gradient = visible * (planes.by_dssim / _denominator(source)) + feature * move.by_feature
+        gradient = visible * (planes.by_dssim / denominator(source.centred.shape)) + feature * move.by_feature
         kept = np.abs(beyond) <= bound
         if not move.frozen:
             kept |= beyond * gradient > 0
@@ -121,6 +124,6 @@ def fawkes_step_numpy(planes: FawkesPlanes, source: DssimSource, move: FawkesMov
     perturbation = np.clip(raw(planes.modifier.astype(np.float64))[0], -bound, bound)
     planes.pictures[:] = levels + perturbation
     value, by_dssim = dssim_planes_numpy(perturbation, source)
-    planes.by_dssim[:] = by_dssim * _denominator(source) / 3
+    planes.by_dssim[:] = by_dssim * denominator(source.centred.shape) / 3
     of_pictures: F64 = value.reshape(-1, 3).mean(axis=1)
     return of_pictures

@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from facecure import _core
-from facecure.errors import FacecureError, InputError
+from facecure.errors import InputError
 from facecure.kernels.bf16 import to_bf16
-from facecure.kernels.device import view
+from facecure.kernels.device import require_device, view
 from facecure.kernels.warp import Border, Layout, Normalise
-
-
-class NoDevice(FacecureError):
-    """The CUDA kernel was asked for where the extension has none or no device is visible."""
 
 
 def warp_faces_cuda(
@@ -33,11 +29,7 @@ def warp_faces_cuda(
     `cudaStream_t` as an integer. Raises `NoDevice` where this cannot run, never falling back to the CPU, and
     `InputError` where the arrays do not fit together.
     """
-    built = _core.build_info()
-    if not built["cuda"]:
-        raise NoDevice("the extension was built without CUDA; install it where nvcc is found, with FACECURE_CUDA=ON")
-    if not built["cuda_devices"]:
-        raise NoDevice("no CUDA device is visible")
+    require_device()
     if border not in ("black", "replicate") or layout not in (None, "NHWC", "NCHW"):
         raise InputError(f"border is black or replicate, layout NHWC or NCHW, not {border!r} and {layout!r}")
     planar = layout == "NCHW" if layout else normalise is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from facecure.kernels import DssimSource, FawkesMove, FawkesPlanes, fawkes_step,
 
 from .conftest import BITS, made, window
 
+NAMES = [field.name for field in fields(FawkesPlanes)]
 SHAPES = [(1, 11, 11), (1, 11, 40), (7, 23, 12), (2, 64, 17)]
 BOUNDS = [15.0, np.inf]
 
@@ -36,11 +37,11 @@ def started(count: int, height: int, width: int, kind: str = "noise", strength: 
 
 
 def copied(planes: FawkesPlanes, dtype: type = np.float32) -> FawkesPlanes:
-    return FawkesPlanes(*(np.array(getattr(planes, name), dtype) for name in FawkesPlanes.__slots__))
+    return FawkesPlanes(*(np.array(getattr(planes, name), dtype) for name in NAMES))
 
 
 def agree(found: FawkesPlanes, expected: FawkesPlanes, rtol: float) -> None:
-    for name in FawkesPlanes.__slots__:
+    for name in NAMES:
         ours, theirs = getattr(found, name), getattr(expected, name)
         assert np.linalg.norm(ours - theirs) <= rtol * np.linalg.norm(theirs), name
 
@@ -102,10 +103,10 @@ def test_bits_depend_on_neither_instructions_nor_threads_nor_neighbours(simd, th
     value = fawkes_step(planes, source, move, 15.0, threads=1, simd="scalar")
     again = copied(start)
     np.testing.assert_array_equal(fawkes_step(again, source, move, 15.0, threads=threads, simd=simd), value)
-    for name in FawkesPlanes.__slots__:
+    for name in NAMES:
         np.testing.assert_array_equal(getattr(again, name), getattr(planes, name))
     part, one = slice(6, 9), slice(2, 3)
-    alone = FawkesPlanes(*(getattr(start, name)[part].copy() for name in FawkesPlanes.__slots__))
+    alone = FawkesPlanes(*(getattr(start, name)[part].copy() for name in NAMES))
     maps = (source.centred, source.centred_mean, source.contrast)
     single = DssimSource(*(m[part] for m in maps), window())
     step = replace(

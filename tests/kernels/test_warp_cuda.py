@@ -8,8 +8,8 @@ import pytest
 from facecure import _core
 from facecure.errors import InputError
 from facecure.kernels import Normalise, warp_faces_numpy
-from facecure.kernels.device import view
-from facecure.kernels.warp_cuda import NoDevice, warp_faces_cuda
+from facecure.kernels.device import NoDevice, view
+from facecure.kernels.warp_cuda import warp_faces_cuda
 
 DEVICES = _core.build_info()["cuda_devices"]
 CPU = 1  # DLPack's number
