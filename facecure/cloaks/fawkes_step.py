@@ -122,7 +122,8 @@ class NativeStep:
         if self._scratch is not None:
             self.visible = fawkes_step_cuda(self._planes, self._dssim, move, self._bound, self._scratch).float()
             return
-        planes, arrays, threads = _arrays(self._planes), move and _arrays(move), torch.get_num_threads()
+        planes, threads = _arrays(self._planes), torch.get_num_threads()
+        arrays = None if move is None else _arrays(move)
         visible = native_step(planes, on_cpu(self._dssim), arrays, self._bound, threads=threads)
         self.visible = torch.from_numpy(visible.astype(np.float32))
 
