@@ -63,6 +63,7 @@ def cloak(
     reference_batch: int | None = None,
     whole: bool = False,
     image_format: Format = "png",
+    keep_exif: bool = False,
     seed: int = 0,
     batch: int = 16,
     device: str = "cpu",
@@ -82,7 +83,8 @@ def cloak(
 
     Pictures are face crops and become faces in the tool's size. With `whole` they are photos: every face that the
     detector finds is cut out by the tool's own geometry, cloaked and put back, and the photo is written in its own
-    size. `image_format` is png, jpeg or webp, these two at quality 95; nothing of the source's metadata is kept.
+    size. `image_format` is png, jpeg or webp, these two at quality 95. Photos keep their colour profile, and with
+    `keep_exif` what the camera wrote, the place included, but never its thumbnail.
 
     Under `out` go `cloaked/<identity>/` with the tools' own names, `clean/<identity>/` with the same faces uncloaked,
     `manifest.csv` with what was measured on the written pictures, and `cloak.json`. Called again, it continues. Raises
@@ -95,6 +97,8 @@ def cloak(
         raise InputError(f"protocol is corrected or facecure-2021, not {protocol!r}")
     if image_format not in ("png", "jpeg", "webp"):
         raise InputError(f"image_format is png, jpeg or webp, not {image_format!r}")
+    if keep_exif and not (whole or "-warp" in name):
+        raise InputError("face crops carry no metadata; keep_exif is for whole photos")
     if batch < 1 or (reference_batch is not None and reference_batch < 1):
         raise InputError("batch and reference batch must be 1 or more")
     choices = parse(name)
@@ -124,6 +128,7 @@ def cloak(
         "protocol": protocol,
         "seed": seed,
         "whole": whole,
+        "exif": keep_exif,
         "format": image_format if image_format == "png" else f"{image_format}, quality {QUALITY}",
         "surrogates": [
             {
@@ -140,7 +145,7 @@ def cloak(
     threads = threads or available_threads()
     run = CloakRun(
         ledger, tools, finder, seed=seed, threads=threads, trace=Path(trace) if trace else None, progress=progress,
-        image_format=image_format,
+        image_format=image_format, exif=keep_exif,
     )  # fmt: skip
     with torch_threads(threads):
         if aims and targets is not None:
@@ -173,7 +178,7 @@ def _surrogate(network: nn.Module | None, spec: ExtractorSpec, device: str, prec
         architecture=spec.architecture or type(network).__qualname__,
         device=device,
         precision=precision,
-        channels_last=True,  # the faster layout on every device measured, bench/cloaks.py
+        channels_last=True,  # the faster layout on every device measured, bench/cloak.py
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 torch = pytest.importorskip("torch")
 
@@ -304,7 +304,10 @@ def album(tmp_path_factory):
     party[40:160, 20:140], party[50:170, 190:310] = one.pixels, two.pixels
     exif = Image.Exif()
     exif[0x8825] = {1: "N", 2: (48.0, 51.0, 29.0)}  # GPS
-    Image.fromarray(party).save(folder / "party.png", exif=exif)
+    exif[0x010F] = "maker"
+    exif.get_ifd(0x8769)[0x927C] = b"a preview, perhaps"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(party).save(folder / "party.png", exif=exif, icc_profile=profile)
     Image.fromarray(one.pixels).save(folder / "alone.png")
     faces = {
         party.tobytes(): [
@@ -364,10 +367,24 @@ class TestWholePhotos:
         with Image.open(tmp_path / "cloaked" / "Ann" / f"party_cloaked.{ending}") as image:
             assert image.format == image_format.upper()
             assert not image.getexif()
+            assert image.info["icc_profile"][16:20] == b"RGB "
             assert image.size == (340, 200)
         assert all(float(row["dssim"]) > 0 for row in found.rows)
         with pytest.raises(InputError, match="another --out"):
             fc.cloak(album[0], LOW, surrogates=SURROGATES[:1], out=tmp_path, whole=False, image_format=image_format)
+
+    @pytest.mark.parametrize(("image_format", "ending"), [("png", "png"), ("jpeg", "jpg"), ("webp", "webp")])
+    def test_what_the_camera_wrote_is_kept_when_asked(self, album, tmp_path, image_format, ending):
+        given = {"surrogates": SURROGATES[:1], "out": tmp_path, "image_format": image_format, "keep_exif": True}
+        fc.cloak(album[0], LOW, **given, whole=True)
+        with Image.open(tmp_path / "cloaked" / "Ann" / f"party_cloaked.{ending}") as image:
+            told = image.getexif()
+            assert told[0x010F] == "maker"
+            assert told.get_ifd(0x8825)[1] == "N"
+            assert 0x0112 not in told
+            assert 0x927C not in told.get_ifd(0x8769)
+        with pytest.raises(InputError, match="whole photos"):
+            fc.cloak(album[0], LOW, **given)
 
     def test_the_finished_photo_goes_back_into_evaluation(self, album, tmp_path):
         found = fc.cloak(album[0], LOW, surrogates=SURROGATES[:1], out=tmp_path, whole=True)

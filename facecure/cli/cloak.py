@@ -72,6 +72,10 @@ def cloak(
     image_format: Annotated[
         ImageFormat, typer.Option("--format", help="Of the cloaked pictures; jpeg and webp at quality 95.")
     ] = ImageFormat.png,
+    keep_exif: Annotated[
+        bool,
+        typer.Option("--keep-exif", help="Keep what the camera wrote, the place too; never its thumbnail."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of starts, targets and mixes.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Pictures at a time; changes speed only.")] = 16,
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu, or torch's name, such as cuda:0.")] = "cpu",
@@ -98,6 +102,7 @@ def cloak(
             reference_batch=reference_batch,
             whole=whole,
             image_format=image_format.value,
+            keep_exif=keep_exif,
             seed=seed,
             batch=batch,
             device=device,

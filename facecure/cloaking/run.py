@@ -34,14 +34,14 @@ class CloakRun:
 
     def __init__(
         self, ledger: Ledger, tools: Sequence[Tool], detector: Detector | None, *, seed: int, threads: int,
-        trace: Path | None, progress: Progress, image_format: Format,
+        trace: Path | None, progress: Progress, image_format: Format, exif: bool,
     ) -> None:  # fmt: skip
         self.before = 0
         self.excluded: list[Exclusion] = []
         self._ledger, self._tools, self._seed, self._threads = ledger, tools, seed, threads
         self._detector = detector if any(tool.needs_landmarks for tool in tools) else None
         self._trace, self._progress = trace, progress
-        self._writer = Writer(ledger, image_format)
+        self._writer = Writer(ledger, image_format, exif=exif)
         self._aims: dict[str, tuple[str, dict[str, int]]] = {}  # identity -> target, key -> which of their faces
         self._others: dict[str, list[Sample]] = defaultdict(list)  # whom one may aim at
         self._target_faces = lru_cache(maxsize=_TARGETS_HELD)(self._read_target)

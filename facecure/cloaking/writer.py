@@ -17,6 +17,7 @@ from facecure.cloaking.measure import MEASURES, combined, measured
 from facecure.ledger import Ledger
 from facecure.pictures.align import cut_face
 from facecure.pictures.decode import decode
+from facecure.pictures.metadata import carried
 from facecure.types import F32, U8, FaceGeometry
 
 if TYPE_CHECKING:
@@ -34,12 +35,12 @@ _Grids = Sequence["Tensor | None"]
 class Writer:
     """Writes cloaked faces, each to `cloaked/<identity>/` with the clean one in `clean/<identity>/`; or whole photos.
 
-    A photo carries no metadata of its source: no place, no camera; its orientation is applied.
+    A photo is upright and keeps its source's colour profile; where it was taken, when and with what only with `exif`.
     """
 
-    def __init__(self, ledger: Ledger, image_format: Format) -> None:
+    def __init__(self, ledger: Ledger, image_format: Format, *, exif: bool) -> None:
         self.written = 0
-        self._ledger, self._format = ledger, image_format
+        self._ledger, self._format, self._exif = ledger, image_format, exif
         # of photos with faces still to come: those that are done, with grids and what each adds to its square
         self._open: dict[tuple[str, str], list[tuple[ToolFace, _Grids, F32]]] = defaultdict(list)
 
@@ -68,7 +69,8 @@ class Writer:
         sample = face.sample
         ending = _ENDINGS[self._format]
         path = Path("cloaked", sample.identity, f"{sample.key}{tool.choice.suffix}.{ending}")
-        data = encoded(pixels, self._format)
+        photo = face.place is not None or tool.cloak.size is None
+        data = encoded(pixels, self._format, **carried(sample.path, exif=self._exif) if photo else {})
         self._ledger.write(self._ledger.folder / path, data)
         written = decode((self._ledger.folder / path).read_bytes())
         found = [measured(*_before_and_after(face, written), tool.cloak.surrogates, grids) for face, grids in faces]
@@ -107,9 +109,9 @@ def quantised(pictures: F32, *, truncate: bool) -> U8:
     return np.ascontiguousarray(np.clip(levels, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1))
 
 
-def encoded(pixels: U8, image_format: Format) -> bytes:
-    """Return an image file of uint8 (H, W, 3) RGB pixels, without metadata."""
+def encoded(pixels: U8, image_format: Format, **metadata: bytes) -> bytes:
+    """Return an image file of uint8 (H, W, 3) RGB pixels, with no other metadata than this, as Pillow takes it."""
     options = {"png": {}, "jpeg": {"quality": QUALITY, "subsampling": 0}, "webp": {"quality": QUALITY}}[image_format]
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, image_format.upper(), **options)
+    Image.fromarray(pixels).save(file, image_format.upper(), **options, **metadata)
     return file.getvalue()

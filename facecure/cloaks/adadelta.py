@@ -28,12 +28,19 @@ class Adadelta:
         """Return fresh accumulators for a variable."""
         return cls(torch.zeros_like(variable), torch.zeros_like(variable), epsilon, rho)
 
+    @property
+    def _rest(self) -> float:
+        return float(1 - self.squares.new_tensor(self.rho))  # in the accumulators' own precision
+
     def step(self, variable: Tensor, gradient: Tensor, rate: float) -> None:
         """Move the variable one step down the gradient, in place."""
-        self.squares.mul_(self.rho).addcmul_(gradient, gradient, value=1 - self.rho)
-        step = gradient * (self.steps + self.epsilon).sqrt_() / (self.squares + self.epsilon).sqrt_()
-        variable.sub_(step, alpha=rate)
-        self.steps.mul_(self.rho).addcmul_(step, step, value=1 - self.rho)
+        # every product is rounded by itself, as in csrc/fawkes_value.h, for the same bits on the CPU
+        self.squares.mul_(self.rho).add_((gradient * gradient).mul_(self._rest))
+        # torch's float32 root is a unit off in one case of five; from float64 it is right
+        root = ((self.steps + self.epsilon) / (self.squares + self.epsilon)).double().sqrt_().to(variable)
+        step = gradient * root
+        variable.sub_(step * rate)
+        self.steps.mul_(self.rho).add_((step * step).mul_(self._rest))
 
     def reset(self) -> None:
         """Set the accumulators back to zero."""

@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 
 from facecure import _core
-from facecure.cloaks.gaussian import valid, valid_transposed, weights
+from facecure.cloaks.gaussian import along, valid, valid_transposed, weights
 from facecure.errors import InputError
 from facecure.kernels import DssimSource, dssim_planes
 from facecure.kernels.cloak_steps_cuda import Scratch, dssim_planes_cuda
 from facecure.kernels.dssim import C1, C2, CENTRE
+from facecure.kernels.fawkes import denominator
 from facecure.types import F32, F64
 
 WINDOW = weights(11, 1.5)
@@ -57,13 +58,18 @@ class Dssim:
         mean = valid(centred, WINDOW)
         variance = valid(centred.square(), WINDOW) - mean.square()
         self._centred, self._centred_mean = centred.to(sources), mean.to(sources)
-        self._mean, self._contrast = (mean + CENTRE).to(sources), (2 * variance + C2).to(sources)
+        self._contrast = (2 * variance + C2).to(sources)
         self._native = native_device(sources)
 
     def planes(self) -> DssimSource[Tensor]:
         """Return what the native kernels know of the sources, on their device."""
         maps = [m.flatten(0, 1).contiguous() for m in (self._centred, self._centred_mean, self._contrast)]
         return DssimSource(maps[0], maps[1], maps[2], maps[0].new_tensor(WINDOW))
+
+    @property
+    def centred(self) -> Tensor:
+        """Return the sources less 128."""
+        return self._centred
 
     @cached_property
     def _on_cpu(self) -> DssimSource[F32]:
@@ -91,23 +97,47 @@ class Dssim:
 
     def in_torch(self, perturbations: Tensor) -> tuple[Tensor, Tensor]:
         """Return what a call returns, in torch whatever the device."""
+        total, gradient = self.sums(perturbations)
+        below = denominator(perturbations.shape)
+        return (total / below).to(perturbations), gradient / below
+
+    def sums(self, perturbations: Tensor) -> tuple[Tensor, Tensor]:
+        """Return Σ A + B − AB over a picture's windows, float64 (N,), and the gradient of that (N, 3, H, W).
+
+        The operations, in their order, are those of the native kernels, for the same bits on the CPU.
+        """
         d, s = perturbations, self._centred
-        mean_d = valid(d, WINDOW)
-        covariance = valid(s * d, WINDOW) - self._centred_mean * mean_d
-        variance_d = valid(d * d, WINDOW) - mean_d.square()
-        mean_a = self._mean + mean_d
-        luminance = mean_a.square() + self._mean.square() + C1
-        contrast = self._contrast + 2 * covariance + variance_d
-        a, b = mean_d.square() / luminance, variance_d / contrast
-        value = ((a + b - a * b) / 2).mean(dim=(1, 2, 3))
+        mean_d, mean_sd, mean_dd = (along(column, WINDOW, -1) for column in _columns(d, s))
+        covariance = mean_sd - self._centred_mean * mean_d
+        variance = mean_dd - mean_d * mean_d
+        mean = self._centred_mean + CENTRE
+        mean_a = mean + mean_d
+        luminance = mean_a * mean_a + mean * mean + C1
+        contrast = self._contrast + 2 * covariance + variance
+        both = 1 / (luminance * contrast)
+        per_luminance, per_contrast = both * contrast, both * luminance
+        a, b = mean_d * mean_d * per_luminance, variance * per_contrast
         # dA = (2 μd − 2 A μa) / luminance · dμd;  dB = ((1 − B) dσd² − 2 B dσsd) / contrast
-        by_variance = (1 - a) * (1 - b) / contrast
-        by_covariance = -2 * (1 - a) * b / contrast
-        by_mean = 2 * (1 - b) * (mean_d - a * mean_a) / luminance
-        by_mean -= 2 * mean_d * by_variance + self._centred_mean * by_covariance
-        gradient = valid_transposed(by_mean, WINDOW)
-        gradient += 2 * d * valid_transposed(by_variance, WINDOW) + s * valid_transposed(by_covariance, WINDOW)
-        return value, gradient / (2 * a.shape[1:].numel())
+        by_variance = (1 - a) * (1 - b) * per_contrast
+        by_covariance = -2 * (1 - a) * b * per_contrast
+        by_mean = 2 * (1 - b) * (mean_d - a * mean_a) * per_luminance - 2 * mean_d * by_variance
+        by_mean -= self._centred_mean * by_covariance
+        spread = [valid_transposed(values, WINDOW) for values in (by_mean, by_variance, by_covariance)]
+        gradient = spread[0] + 2 * d * spread[1] + s * spread[2]
+        return (a + b - a * b).double().sum(dim=(1, 2, 3)), gradient
+
+
+def _columns(d: Tensor, s: Tensor) -> list[Tensor]:
+    """Return weighted sums down the columns of d, s·d and d² (…, H − 10, W), from the middle outwards."""
+    half, length = len(WINDOW) // 2, d.shape[-2] - len(WINDOW) + 1
+    rows = [(d.narrow(-2, k, length), s.narrow(-2, k, length)) for k in range(len(WINDOW))]
+    middle, beside = rows[half]
+    first = middle * float(WINDOW[half])
+    sums = [first, first * beside, first * middle]
+    for (a, s_a), (b, s_b), weight in zip(rows[:half], rows[::-1], WINDOW[:half], strict=False):
+        pairs = a + b, a * s_a + b * s_b, a * a + b * b
+        sums = [total + pair * float(weight) for total, pair in zip(sums, pairs, strict=True)]
+    return sums
 
 
 def dssim_numpy(pictures: F64, sources: F64) -> tuple[F64, F64]:

@@ -15,6 +15,8 @@ from facecure.cloaks.tanh import bend
 from facecure.kernels import FawkesMove, FawkesPlanes
 from facecure.kernels import fawkes_step as native_step
 from facecure.kernels.cloak_steps_cuda import Scratch, fawkes_step_cuda
+from facecure.kernels.dssim import CENTRE
+from facecure.kernels.fawkes import denominator
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Move:
 
 
 class PlainStep:
-    """The step in torch, for any device and dtype: what the native one is measured against.
+    """The step in torch, for any device and dtype: what the native one is measured against, bit for bit on the CPU.
 
     `modifier` (N, 3, H, W) in tanh space leads from `source` to `pictures`, both 0…255, by at most `bound` grey levels;
     `visible` (N,) is their DSSIM, `best` what was kept.
@@ -53,18 +55,20 @@ class PlainStep:
     def place(self, modifier: Tensor) -> None:
         """Put the modifier where it is told."""
         self.modifier = modifier
-        self._beyond, self._slope = bend(self.source, modifier)
+        self._beyond, self._slope = bend(self._dssim.centred, modifier)
         perturbation = self._beyond.clamp(-self.bound, self.bound)
-        self.pictures = self.source + perturbation
-        self.visible, self._by_dssim = self._dssim.in_torch(perturbation)
+        self.pictures = self._dssim.centred + CENTRE + perturbation
+        total, self._by_dssim = self._dssim.sums(perturbation)
+        self.visible = (total / denominator(modifier.shape)).to(modifier)
 
     def gradient(self, move: Move) -> Tensor:
         """Return the loss's gradient (N, 3, H, W) with respect to the modifier."""
-        gradient = each(move.dssim_weight) * self._by_dssim + each(move.feature_weight) * move.by_feature
+        by_visible = each(move.dssim_weight / denominator(self.modifier.shape)) * self._by_dssim
+        gradient = by_visible + each(move.feature_weight) * move.by_feature
         kept = self._beyond.abs() <= self.bound
         if not move.frozen:
             kept |= self._beyond * gradient > 0
-        return gradient * kept * self._slope
+        return torch.where(kept, gradient * self._slope, 0)
 
     def keep(self, better: Tensor) -> None:
         """Keep the pictures judged last as the best where told."""
@@ -75,7 +79,7 @@ class PlainStep:
         self.keep(move.better)
         gradient = self.gradient(move)
         self.optimiser.step(self.modifier, gradient, move.rate)
-        self.modifier -= move.kick * gradient.sign()
+        self.modifier -= gradient.sign() * move.kick
         if move.forget:
             self.optimiser.reset()
         self.place(self.modifier)

@@ -22,10 +22,11 @@ def valid(pictures: Tensor, window: F64) -> Tensor:
 
     `window` is symmetric. Rows come first, and sums go from the middle outwards, as in the native filters.
     """
-    return _along(_along(pictures, window, -1), window, -2)
+    return along(along(pictures, window, -1), window, -2)
 
 
-def _along(pictures: Tensor, window: F64, dim: int) -> Tensor:
+def along(pictures: Tensor, window: F64, dim: int) -> Tensor:
+    """Return weighted means over windows along one dimension, −1 or −2; sums go from the middle outwards."""
     length, half = pictures.shape[dim] - len(window) + 1, len(window) // 2
     total = pictures.narrow(dim, half, length) * float(window[half])
     for k in range(half):
@@ -41,7 +42,7 @@ def valid_transposed(means: Tensor, window: F64) -> Tensor:
 
 def _spread(means: Tensor, window: F64, dim: int) -> Tensor:
     border = len(window) - 1
-    return _along(functional.pad(means, (border, border) if dim == -1 else (0, 0, border, border)), window, dim)
+    return along(functional.pad(means, (border, border) if dim == -1 else (0, 0, border, border)), window, dim)
 
 
 LOWKEY = weights(7, 3.0)  # specification §6

@@ -45,10 +45,11 @@ def test_dssim_and_its_gradient(units):
 def test_tanh_space(units):
     g = units["tanh"]
     levels = torch.from_numpy(g["pixels"]).float()
-    middle = torch.full_like(levels, 127.5)  # 0 in tanh space: a modifier is the point itself
+    middle = torch.full_like(levels, -0.5)  # 127.5, 0 in tanh space: a modifier is the point itself
     np.testing.assert_allclose(127.5 + bend(middle, torch.from_numpy(g["arctanh_v10"]))[0], levels, atol=2e-4)
     z = torch.from_numpy(g["z"])
-    np.testing.assert_allclose(127.5 + bend(torch.full_like(z, 127.5), z)[0], g["reverse_z"], atol=5e-5)
+    # tanh by eighth powers: a change of 127 levels carries some 2e-6 of itself, the 15 of Fawkes v1.0 a tenth of that
+    np.testing.assert_allclose(127.5 + bend(torch.full_like(z, -0.5), z)[0], g["reverse_z"], atol=3e-4)
 
 
 @pytest.mark.parametrize(("kind", "epsilon"), [("keras_legacy", EPSILON_KERAS), ("tf1", EPSILON_TF1)])
