@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -94,7 +93,7 @@ class NativeStep:
     def __init__(self, source: Tensor, modifier: Tensor, best: Tensor, *, bound: float, epsilon: float) -> None:
         self.source, self._bound, self._epsilon = source, bound, epsilon
         self.modifier, self.best = (v.clone(memory_format=torch.contiguous_format) for v in (modifier, best))
-        self.pictures = source.new_empty(source.shape)
+        self.pictures, self.visible = source.new_empty(source.shape), source.new_empty(len(source))
         self._dssim = Dssim(source).planes()
         shape = self._dssim.centred.shape
         squares, steps, by_dssim = (source.new_zeros(shape) for _ in range(3))
@@ -124,12 +123,12 @@ class NativeStep:
 
     def _step(self, move: FawkesMove[Tensor] | None) -> None:
         if self._scratch is not None:
-            self.visible = fawkes_step_cuda(self._planes, self._dssim, move, self._bound, self._scratch).float()
+            self.visible.copy_(fawkes_step_cuda(self._planes, self._dssim, move, self._bound, self._scratch))
             return
         planes, threads = _arrays(self._planes), torch.get_num_threads()
         arrays = None if move is None else _arrays(move)
         visible = native_step(planes, on_cpu(self._dssim), arrays, self._bound, threads=threads)
-        self.visible = torch.from_numpy(visible.astype(np.float32))
+        self.visible.copy_(torch.from_numpy(visible))
 
 
 def fawkes_step(

@@ -33,9 +33,8 @@ MODES = {
 
 @dataclass(slots=True)
 class V03State(FawkesState):
-    """A batch under way: `references` are goals, `rate` is Adadelta's at present, `least` the DSSIM of the best."""
+    """A batch under way: `references` are goals, `least` is the DSSIM of the best."""
 
-    rate: float
     least: Tensor
 
 
@@ -78,8 +77,7 @@ class FawkesV03:
             references=self._goals(sources, sources.targets),
             step=fawkes_step(source, modifier, source, bound=torch.inf, epsilon=EPSILON_TF1),
             best=beyond,
-            rate=self.mode.rate,
-            least=beyond,
+            least=beyond.clone(),
         )
 
     def _goals(self, sources: Sources, targets: Tensor) -> list[Tensor]:
@@ -104,7 +102,7 @@ class FawkesV03:
         step = state.step
         feature, by_feature = summed(self.surrogates, step.pictures, state.references, state.grids, remaining)
         penalty, _ = self.mode.penalty(step.visible, self.penalty)
-        return Objective(penalty + feature, feature, step.visible, [by_feature])
+        return Objective(penalty + feature, feature, step.visible.clone(), [by_feature])
 
     def accept(self, state: V03State, found: Objective) -> Tensor:
         """Prefer what is nearest to the goal, whatever its DSSIM (Q7); `corrected`: within 1.1 of the threshold.
@@ -119,16 +117,23 @@ class FawkesV03:
             within = found.visible <= budget
             # nothing within the budget yet: the least visible counts
             better = torch.where(state.least <= budget, better & within, within | (found.visible < state.least))
-        state.best = torch.where(better, found.feature, state.best)
-        state.least = torch.where(better, found.visible, state.least)
+        state.best.copy_(torch.where(better, found.feature, state.best))
+        state.least.copy_(torch.where(better, found.visible, state.least))
         return better
 
     def update(self, state: V03State, found: Objective, better: Tensor) -> None:
-        """Take an Adadelta step, its rate lowered by a fifth at each third of the iterations."""
+        """Take an Adadelta step."""
         _, by_visible = self.mode.penalty(found.visible, self.penalty)
-        state.step(Move(found.gradients[0], by_visible, torch.ones_like(by_visible), better, state.rate))
-        if state.iteration and state.iteration % max(1, self.iterations // 3) == 0:
-            state.rate *= _DECAY
+        state.step(Move(found.gradients[0], by_visible, torch.ones_like(by_visible), better, self.rate(state)))
+
+    def rate(self, state: V03State) -> float:
+        """Return Adadelta's rate for the next step: a fifth lower after each whole third of the iterations."""
+        decays = max(0, state.iteration - 1) // max(1, self.iterations // 3)
+        return float(self.mode.rate * _DECAY**decays)
+
+    def phase(self, state: V03State) -> tuple[bool, float]:
+        """Return whether this is the start, which never counts, and the rate."""
+        return state.iteration == 0, self.rate(state)
 
     def weight(self, state: V03State) -> None:
         """Return None: nothing is adapted."""

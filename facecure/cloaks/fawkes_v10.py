@@ -89,12 +89,12 @@ class FawkesV10:
         step = state.step
         feature, by_feature = summed(self.surrogates, step.pictures, state.references, state.grids, shift)
         penalty, _ = self.mode.penalty(step.visible, self.penalty)
-        return Objective(penalty - state.weight * feature, feature, step.visible, [by_feature])
+        return Objective(penalty - state.weight * feature, feature, step.visible.clone(), [by_feature])
 
     def accept(self, state: V10State, found: Objective) -> Tensor:
         """Prefer pictures within 1.1 of the threshold that move further than the best so far."""
         better = (found.visible <= _TOO_MUCH * self.mode.threshold) & (found.feature > state.best)
-        state.best = torch.where(better, found.feature, state.best)
+        state.best.copy_(torch.where(better, found.feature, state.best))
         state.last = found
         return better
 
@@ -129,8 +129,12 @@ class FawkesV10:
         one = torch.ones_like(state.weight)
         up = torch.where(state.side == -1, one, 2 * state.weight)
         down = torch.where(state.side == 1, one, state.weight / 2)
-        state.weight = torch.where(low, up, torch.where(high, down, one))
-        state.side = low.to(one) - high.to(one)
+        state.weight.copy_(torch.where(low, up, torch.where(high, down, one)))
+        state.side.copy_(low.to(one) - high.to(one))
+
+    def phase(self, state: V10State) -> str:
+        """Return "first", with its kick, "last", which stays, or "between"."""
+        return {0: "first", self.iterations - 1: "last"}.get(state.iteration, "between")
 
     def weight(self, state: V10State) -> F32:
         """Return const_diff (N,)."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from facecure import _core
 from facecure.cloaks.surrogate import Surrogate
 from facecure.types import F32, Bool, ProtocolName
 
@@ -56,7 +58,10 @@ class Record:
 
 
 class State(Protocol):
-    """What a cloak carries from one iteration to the next: `iteration` done so far, the rest its own."""
+    """What a cloak carries from one iteration to the next: `iteration` done so far, the rest its own.
+
+    Tensors are changed in place: a CUDA graph knows them by their address.
+    """
 
     iteration: int
 
@@ -85,6 +90,9 @@ class Cloak(Protocol[S]):
     def update(self, state: S, found: Objective, better: Tensor) -> None:
         """Keep what is better and move on to the next pictures, `state.iteration` being the number before this one."""
 
+    def phase(self, state: S) -> object:
+        """Return what decides, beside the state's tensors, which operations the next iteration has."""
+
     def weight(self, state: S) -> F32 | None:
         """Return the per-picture weight that the next objective uses, where the cloak adapts one."""
 
@@ -96,16 +104,51 @@ class Cloak(Protocol[S]):
 
 
 def run(cloak: Cloak[S], state: S, iterations: int | None = None) -> Iterator[Record]:
-    """Yield a record per iteration, changing the state, until the cloak's last iteration or `iterations` more."""
+    """Yield a record per iteration, changing the state, until the cloak's last iteration or `iterations` more.
+
+    On a CUDA device an iteration whose phase was seen before is captured as a graph, and replayed from then on.
+    """
     last = cloak.iterations if iterations is None else state.iteration + iterations
+    graphs: dict[object, Iteration | None] = {}
     while state.iteration < last:
-        weight = cloak.weight(state)
-        found = cloak.objective(state)
-        better = cloak.accept(state, found)
-        cloak.update(state, found, better)
+        weight, phase = cloak.weight(state), cloak.phase(state)
+        if can_be_captured(cloak) and phase in graphs:
+            captured = graphs[phase] or Iteration(cloak, state)
+            graphs[phase] = captured
+            found, better = captured.replay()
+        else:
+            graphs[phase] = None
+            found, better = iterate(cloak, state)
         state.iteration += 1
         values = (numpy(found.loss), numpy(found.feature), numpy(found.visible))
         yield Record(state.iteration, *values, better.cpu().numpy(), weight)
+
+
+def iterate(cloak: Cloak[S], state: S) -> tuple[Objective, Tensor]:
+    """Return what the networks say of the state's pictures and which are better; move on to the next."""
+    found = cloak.objective(state)
+    better = cloak.accept(state, found)
+    cloak.update(state, found, better)
+    return found, better
+
+
+def can_be_captured(cloak: Cloak[Any]) -> bool:
+    """Return whether a cloak's iterations stay on a CUDA device from end to end: only the native steps do."""
+    return cloak.surrogates[0].device.type == "cuda" and bool(_core.build_info()["cuda"])
+
+
+class Iteration:
+    """An iteration of one phase as a CUDA graph: networks, step and controller, without a word to the host."""
+
+    def __init__(self, cloak: Cloak[S], state: S) -> None:
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):  # nothing runs yet
+            self._found = iterate(cloak, state)
+
+    def replay(self) -> tuple[Objective, Tensor]:
+        """Run it; return its values, which the next replay overwrites."""
+        self._graph.replay()
+        return self._found
 
 
 def numpy(values: Tensor) -> F32:

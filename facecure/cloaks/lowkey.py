@@ -133,6 +133,10 @@ class LowKey:
         """Step every value by 0.0025 of the range."""
         state.step(*found.gradients)
 
+    def phase(self, state: LowKeyState) -> str:
+        """Return the same always: all iterations are alike."""
+        return "any"
+
     def weight(self, state: LowKeyState) -> None:
         """Return None: nothing is adapted."""
 

@@ -53,7 +53,9 @@ class Surrogate:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         self._size, self._planes = size, [0, 1, 2] if colour == "RGB" else [2, 1, 0]
         # in shares of white, so that a cloak may work on 0…255 or on 0…1 without a rounding between
-        self._mean, self._std = (torch.tensor(v, dtype=torch.float64).reshape(3, 1, 1) / 255 for v in (mean, std))
+        self._mean, self._std = (
+            torch.tensor(v, dtype=torch.float64, device=self.device).reshape(3, 1, 1) / 255 for v in (mean, std)
+        )
         self._padding = "zeros" if border == "black" else "border"
 
     def grid(self, matrices: F64, picture_size: tuple[int, int]) -> Tensor:

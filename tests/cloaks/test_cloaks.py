@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -77,6 +79,60 @@ def test_embeddings_move_and_bounds_hold(tiny, name, protocol):
     before, after = (unit(surrogates[0].embed(p)) for p in (FACES, pictures))
     assert float((before - after).norm(dim=1).min()) > 0.01
     assert all(np.isfinite(r.loss).all() for r in records)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_state_keeps_its_tensors(tiny, name):
+    """A CUDA graph knows them by their address."""
+    surrogates = [tiny(0)]
+    cloak = MAKERS[name](surrogates, "corrected")
+    state = cloak.start(sources(surrogates))
+
+    def addresses():
+        owners = [state, state.step]
+        return {
+            (type(owner).__name__, key): value.data_ptr()
+            for owner in owners
+            for key in (getattr(type(owner), "__slots__", ()) or vars(owner))
+            if isinstance(value := getattr(owner, key), torch.Tensor)
+        }
+
+    before = addresses()
+    list(run(cloak, state, 3))
+    assert addresses() == before
+    assert len(before) >= 2
+
+
+def test_iterations_of_one_phase_are_alike(tiny):
+    """Whatever differs between them but the tensors must show in the phase."""
+    phases = {}
+    for name, make in MAKERS.items():
+        cloak = make([tiny(0)], "corrected")
+        state = cloak.start(sources([tiny(0)], slice(0, 1)))
+        phases[name] = [cloak.phase(state)]
+        for _ in run(cloak, state):
+            phases[name].append(cloak.phase(state))
+    assert phases["fawkes-v1.0"][:12] == ["first", *["between"] * 10, "last"]
+    rates = [30, 30, 30, 30, 30, 24, 24, 24, 24, 19.2, 19.2, 19.2]
+    assert phases["fawkes-v0.3"][:12] == [(i == 0, pytest.approx(rate)) for i, rate in enumerate(rates)]
+    assert len(set(phases["lowkey"])) == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is visible")
+@pytest.mark.parametrize("protocol", ["corrected", "facecure-2021"])
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_graph_replays_what_the_loop_does(tiny, monkeypatch, name, protocol):
+    surrogates = [tiny(0, device="cuda"), tiny(1, "prelu", device="cuda")]
+    given = sources(surrogates)
+    given = replace(given, pictures=given.pictures.cuda(), targets=given.targets.cuda())
+    cloak = MAKERS[name](surrogates, protocol)
+    replayed, records, _ = cloaked(cloak, given)
+    monkeypatch.setattr("facecure.cloaks.loop.can_be_captured", lambda cloak: False)
+    eager, expected, _ = cloaked(cloak, given)
+    assert torch.equal(replayed, eager)
+    for ours, theirs in zip(records, expected, strict=True):
+        np.testing.assert_array_equal(ours.loss, theirs.loss)
 
 
 def test_v03_moves_towards_its_target(tiny):

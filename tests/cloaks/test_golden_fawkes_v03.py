@@ -40,7 +40,7 @@ def finished(golden):
         sources = Sources(pictures, [None] * len(surrogates), range(len(pictures)), targets)
         state, records, rates = cloak.start(sources), [], []
         while state.iteration < cloak.iterations:
-            rates.append(state.rate)
+            rates.append(cloak.rate(state))
             records += run(cloak, state, 1)
         last = cloak.objective(state)
         after = [(r.feature, r.visible) for r in records[1:]] + [(last.feature.numpy(), last.visible.numpy())]
