@@ -19,11 +19,11 @@ class DssimScratch {
   static constexpr int edge = dssim_window - 1;
 
   explicit DssimScratch(int width)
-      : stride_(whole_lanes(width + 2 * edge) + lanes), memory_(std::size_t(rows * stride_)),
+      : stride_(whole_lanes(width + 2 * edge) + lanes), memory_(std::size_t(rows * stride_ / lanes)),
         totals_(std::size_t(width)) {}
 
   void clear() {
-    std::fill(memory_.begin(), memory_.end(), 0.0f);
+    std::fill_n(at(0), rows * stride_, 0.0f);
     std::fill(totals_.begin(), totals_.end(), 0.0);
   }
   float* perturbation(int row) { return at(row % dssim_window); }  // the last dssim_window rows of it
@@ -33,14 +33,18 @@ class DssimScratch {
   float* means(int map) { return at(5 * dssim_window + 3 + map); }
   float* coefficients(int map) { return at(5 * dssim_window + 6 + map); }  // with `edge` zeros on both sides
   float* sums(int map) { return at(5 * dssim_window + 9 + map); }
+  float* values() { return at(5 * dssim_window + 12); }
   double* totals() { return totals_.data(); }  // of columns
 
  private:
-  static constexpr int rows = 5 * dssim_window + 12;
-  float* at(int row) { return memory_.data() + row * stride_; }
+  static constexpr int rows = 5 * dssim_window + 13;
+  float* at(int row) { return reinterpret_cast<float*>(memory_.data()) + row * stride_; }
 
   std::int64_t stride_;
-  std::vector<float> memory_;
+  struct alignas(sizeof(float) * lanes) Aligned {
+    float values[lanes];
+  };
+  std::vector<Aligned> memory_;  // rows start where whole vectors do
   std::vector<double> totals_;
 };
 
@@ -74,15 +78,25 @@ FACECURE_INLINE void columns(DssimScratch& scratch, int y, const float* weights,
 FACECURE_INLINE void windows(const DssimSource& source, std::int64_t at, int count, const float* __restrict mean_d,
                                const float* __restrict mean_sd, const float* __restrict mean_dd,
                                float* __restrict by_mean, float* __restrict by_variance,
-                               float* __restrict by_covariance, double* __restrict totals) {
+                               float* __restrict by_covariance, float* __restrict values,
+                             double* __restrict totals) {
   const float *centred_mean = source.centred_mean + at, *base = source.contrast + at;
+  const float centre = source.centre, luminance = source.luminance;
+  const auto some = [&](int from, int until) FACECURE_INLINE_LAMBDA {
 #pragma GCC ivdep
-  for (int x = 0; x < count; ++x) {
-    const DssimWindow found = dssim_window_value(mean_d[x], mean_sd[x], mean_dd[x], centred_mean[x], base[x],
-                                                 source.centre, source.luminance);
-    by_mean[x] = found.by_mean, by_variance[x] = found.by_variance, by_covariance[x] = found.by_covariance;
-    totals[x] += double(found.value);
-  }
+    for (int x = from; x < until; ++x) {
+      const DssimWindow found =
+          dssim_window_value(mean_d[x], mean_sd[x], mean_dd[x], centred_mean[x], base[x], centre, luminance);
+      by_mean[x] = found.by_mean, by_variance[x] = found.by_variance, by_covariance[x] = found.by_covariance;
+      values[x] = found.value;
+    }
+  };
+  for (int x = 0; x + lanes <= count; x += lanes) some(x, x + lanes);
+  if (count >= lanes)
+    some(count - lanes, count);  // some a second time, which is faster than the last ones singly
+  else
+    some(0, count);
+  for (int x = 0; x < count; ++x) totals[x] += double(values[x]);
 }
 
 }  // namespace dssim_detail
@@ -107,7 +121,7 @@ FACECURE_INLINE double dssim_plane(const DssimSource& source, std::int64_t numbe
       for (int map = 0; map < 3; ++map) along<dssim_window>(scratch.columns(map), weights, across, scratch.means(map));
       windows(source, (number * high + y) * across, across, scratch.means(0), scratch.means(1), scratch.means(2),
               scratch.coefficients(0) + edge, scratch.coefficients(1) + edge, scratch.coefficients(2) + edge,
-              scratch.totals());
+              scratch.values(), scratch.totals());
     }
     for (int map = 0; map < 3; ++map) {
       float* out = scratch.spread(map, y);

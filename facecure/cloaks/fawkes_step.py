@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from facecure.cloaks.adadelta import Adadelta
-from facecure.cloaks.dssim import Dssim, native_device, on_cpu
+from facecure.cloaks.dssim import Dssim, native_device
 from facecure.cloaks.tanh import bend
 from facecure.kernels import FawkesMove, FawkesPlanes
 from facecure.kernels import fawkes_step as native_step
@@ -99,7 +99,10 @@ class NativeStep:
         squares, steps, by_dssim = (source.new_zeros(shape) for _ in range(3))
         modified, pictures, kept = (v.view(shape) for v in (self.modifier, self.pictures, self.best))
         self._planes = FawkesPlanes(modified, squares, steps, by_dssim, pictures, kept)
-        self._scratch = Scratch(self._dssim.centred) if source.is_cuda else None
+        if source.is_cuda:
+            self._scratch = Scratch(self._dssim.centred)
+        else:
+            self._arrays = _arrays(self._planes), _arrays(self._dssim)
         self._step(None)
 
     def place(self, modifier: Tensor) -> None:
@@ -122,12 +125,11 @@ class NativeStep:
         )  # fmt: skip
 
     def _step(self, move: FawkesMove[Tensor] | None) -> None:
-        if self._scratch is not None:
+        if self.source.is_cuda:
             self.visible.copy_(fawkes_step_cuda(self._planes, self._dssim, move, self._bound, self._scratch))
             return
-        planes, threads = _arrays(self._planes), torch.get_num_threads()
         arrays = None if move is None else _arrays(move)
-        visible = native_step(planes, on_cpu(self._dssim), arrays, self._bound, threads=threads)
+        visible = native_step(*self._arrays, arrays, self._bound, threads=torch.get_num_threads())
         self.visible.copy_(torch.from_numpy(visible))
 
 
