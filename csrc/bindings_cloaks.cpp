@@ -29,12 +29,13 @@ DssimSource source_of(const Array<float>& centred, const Array<float>& centred_m
     require(shaped(*map, planes, height - dssim_window + 1, width - dssim_window + 1),
             "maps must have a value per window");
   require(weights.size() == dssim_window, "weights must be 11");
-  return {centred.data(), centred_mean.data(), contrast.data(), weights.data(), centre, luminance,
-          planes,         int(height),         int(width)};
+  return {centred.data(), centred_mean.data(), contrast.data(), weights.data(), centre, luminance, planes, int(height),
+          int(width)};
 }
 
 py::tuple dssim(const Array<float>& perturbation, const Array<float>& centred, const Array<float>& centred_mean,
-                const Array<float>& contrast, const Array<float>& weights, float centre, float luminance, int threads, const std::optional<std::string>& simd) {
+                const Array<float>& contrast, const Array<float>& weights, float centre, float luminance, int threads,
+                const std::optional<std::string>& simd) {
   const DssimSource source = source_of(centred, centred_mean, contrast, weights, centre, luminance);
   require(shaped(perturbation, source.planes, source.height, source.width) && threads > 0,
           "perturbation must have the shape of the source's planes, threads positive");
@@ -54,15 +55,15 @@ py::tuple dssim(const Array<float>& perturbation, const Array<float>& centred, c
   return py::make_tuple(value, gradient);
 }
 
-// By reference: another dtype or layout is an error, never a copy that would be changed instead.
-Array<double> fawkes(Array<float>& modifier, Array<float>& squares, Array<float>& steps,
-                           Array<float>& by_dssim, Array<float>& pictures, Array<float>& best,
-                           const Array<float>& centred, const Array<float>& centred_mean,
-                           const Array<float>& contrast, const Array<float>& weights, float centre, float luminance,
-                           const std::optional<Array<float>>& by_feature, const Array<float>& dssim_weight,
-                           const Array<float>& feature_weight, const Array<bool>& better, float rate, float rho,
-                           float epsilon, float kick, bool forget, bool frozen, float bound, int threads,
-                           const std::optional<std::string>& simd) {
+// What is changed is given by reference and without conversion (see bind_cloaks): another dtype or layout is an error,
+// never a copy that would be changed instead.
+Array<double> fawkes(Array<float>& modifier, Array<float>& squares, Array<float>& steps, Array<float>& by_dssim,
+                     Array<float>& pictures, Array<float>& best, const Array<float>& centred,
+                     const Array<float>& centred_mean, const Array<float>& contrast, const Array<float>& weights,
+                     float centre, float luminance, const std::optional<Array<float>>& by_feature,
+                     const Array<float>& dssim_weight, const Array<float>& feature_weight, const Array<bool>& better,
+                     float rate, float rho, float epsilon, float kick, bool forget, bool frozen, float bound,
+                     int threads, const std::optional<std::string>& simd) {
   const DssimSource source = source_of(centred, centred_mean, contrast, weights, centre, luminance);
   require(centre == fawkes_centre, "centre must be 128");
   require(source.planes % 3 == 0, "a picture has three planes");

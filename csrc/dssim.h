@@ -22,9 +22,9 @@ struct DssimSource {
   int width;
 };
 
-// For perturbations (planes, height, width), writes per plane the sum over windows of A + B − AB, and twice the gradient
-// of half that sum, which the caller divides by the number of windows: A = μd² / (μa² + μs² + c1), B = σd² / (σa² + σs² +
-// c2), a = s + d. Rows stream through: a plane needs a few dozen rows of scratch, whatever its size. The same bits for
+// For perturbations (planes, height, width), writes per plane the sum over windows of A + B − AB, and the gradient of
+// that, which the caller divides by twice the number of windows: A = μd² / (μa² + μs² + c1), B = σd² / (σa² + σs² + c2),
+// a = s + d. Rows stream through: a plane needs some seventy rows of scratch, whatever its height. The same bits for
 // every instruction set and thread count.
 void dssim_planes(const DssimSource& source, const float* perturbation, int threads, Simd simd, double* value,
                   float* gradient);

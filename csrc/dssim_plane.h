@@ -76,10 +76,9 @@ FACECURE_INLINE void columns(DssimScratch& scratch, int y, const float* weights,
 // From the means of d, s·d and d² over a row of windows to what the gradient spreads over each window's pixels:
 // coefficients of 1, of 2d and of s. Adds A + B − AB to `totals`, by column.
 FACECURE_INLINE void windows(const DssimSource& source, std::int64_t at, int count, const float* __restrict mean_d,
-                               const float* __restrict mean_sd, const float* __restrict mean_dd,
-                               float* __restrict by_mean, float* __restrict by_variance,
-                               float* __restrict by_covariance, float* __restrict values,
-                             double* __restrict totals) {
+                             const float* __restrict mean_sd, const float* __restrict mean_dd,
+                             float* __restrict by_mean, float* __restrict by_variance,
+                             float* __restrict by_covariance, float* __restrict values, double* __restrict totals) {
   const float *centred_mean = source.centred_mean + at, *base = source.contrast + at;
   const float centre = source.centre, luminance = source.luminance;
   const auto some = [&](int from, int until) FACECURE_INLINE_LAMBDA {
@@ -92,10 +91,10 @@ FACECURE_INLINE void windows(const DssimSource& source, std::int64_t at, int cou
     }
   };
   for (int x = 0; x + lanes <= count; x += lanes) some(x, x + lanes);
-  if (count >= lanes)
-    some(count - lanes, count);  // some a second time, which is faster than the last ones singly
-  else
+  if (count < lanes)
     some(0, count);
+  else if (count % lanes)
+    some(count - lanes, count);  // some a second time, which is faster than the last ones singly
   for (int x = 0; x < count; ++x) totals[x] += double(values[x]);
 }
 

@@ -15,9 +15,9 @@ struct Bent {
   float slope;   // its derivative with respect to the modifier
 };
 
-// Where modifier m takes source s = centred + fawkes_centre: s' = (tanh z / c + ½) · 255, z = artanh((s / 255 − ½) c) + m, by
-// the addition theorem, so that a small change keeps its digits and a source of 0 or 255 its slope. With t = tanh m and
-// τ = (s / 255 − ½) c:  tanh z − τ = t (1 − τ²) / (1 + τ t).
+// Where modifier m takes source s = centred + fawkes_centre: to (tanh z / c + ½) · 255, z = artanh((s / 255 − ½) c) + m.
+// By the addition theorem, so that a small change keeps its digits and a source of 0 or 255 its slope: with t = tanh m
+// and τ = (s / 255 − ½) c,  tanh z − τ = t (1 − τ²) / (1 + τ t).
 FACECURE_VALUE Bent bend(float m, float centred) {
   constexpr float c = 2 - 1e-6f, scale = 255 / c, level = 1 / 255.f;
   const float half = (centred + (fawkes_centre - 127.5f)) * level;

@@ -99,3 +99,24 @@ def test_unit_rows():
     rows = torch.tensor([[3.0, 4.0], [0.0, -2.0]])
     np.testing.assert_allclose(lengths(rows), [5, 2])
     np.testing.assert_allclose(unit(rows), [[0.6, 0.8], [0, -1]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("colour", ["RGB", "BGR"])
+def test_views_are_pictures_and_their_mirror_images(tiny, colour):
+    surrogate = tiny(0, "prelu", colour=colour, mean=[120.0, 110.0, 100.0], std=[50.0, 60.0, 70.0])
+    pictures = torch.from_numpy(np.random.default_rng(5).uniform(0, 1, (5, 3, 112, 112)).astype(np.float32))
+    kind = surrogate.views((112, 112), white=1)
+    assert kind.mirrored
+    shown = (pictures[:, list(kind.channels)] - torch.tensor(kind.mean).reshape(3, 1, 1)) / torch.tensor(
+        kind.std
+    ).reshape(3, 1, 1)
+    twice = torch.stack([shown, shown.flip(3), 0.5 * shown, 0.5 * shown.flip(3)])
+    references = surrogate.embed(pictures.flip(0), mirror=True, white=1)
+    losses, gradients = surrogate.loss_and_grad_of_views(twice, references, squares)
+    expected, slope = surrogate.loss_and_grad(pictures, references, squares, mirror=True, white=1)
+    assert losses.shape == (2, 5)
+    np.testing.assert_allclose(losses[0], expected, rtol=1e-5)
+    back = (gradients[0] + gradients[1].flip(3)) / torch.tensor(kind.std).reshape(3, 1, 1)
+    np.testing.assert_allclose(back[:, np.argsort(kind.channels).tolist()], slope, rtol=1e-3, atol=1e-6)
+    assert gradients[2:].any()
+    assert surrogate.views((100, 112)) is None
