@@ -19,6 +19,14 @@ bool shaped(const py::array& array, py::ssize_t a, py::ssize_t b, py::ssize_t c)
   return array.ndim() == 3 && array.shape(0) == a && array.shape(1) == b && array.shape(2) == c;
 }
 
+void require_order(const std::array<int, 3>& channels) {
+  bool seen[3] = {};
+  for (int channel : channels) {
+    require(channel >= 0 && channel < 3 && !seen[channel], "channels must be 0, 1 and 2 in any order");
+    seen[channel] = true;
+  }
+}
+
 DssimSource source_of(const Array<float>& centred, const Array<float>& centred_mean, const Array<float>& contrast,
                       const Array<float>& weights, float centre, float luminance) {
   require(centred.ndim() == 3 && centred.shape(1) >= dssim_window && centred.shape(2) >= dssim_window &&
@@ -58,8 +66,9 @@ py::tuple dssim(const Array<float>& perturbation, const Array<float>& centred, c
 // What is changed is given by reference and without conversion (see bind_cloaks): another dtype or layout is an error,
 // never a copy that would be changed instead.
 Array<double> fawkes(Array<float>& modifier, Array<float>& squares, Array<float>& steps, Array<float>& by_dssim,
-                     Array<float>& pictures, Array<float>& best, const Array<float>& centred,
-                     const Array<float>& centred_mean, const Array<float>& contrast, const Array<float>& weights,
+                     Array<float>& pictures, Array<float>& best, std::optional<Array<float>>& shown,
+                     const std::array<float, 3>& shown_mean, const std::array<float, 3>& shown_std,
+                     const std::array<int, 3>& slots, const Array<float>& centred, const Array<float>& centred_mean, const Array<float>& contrast, const Array<float>& weights,
                      float centre, float luminance, const std::optional<Array<float>>& by_feature,
                      const Array<float>& dssim_weight, const Array<float>& feature_weight, const Array<bool>& better,
                      float rate, float rho, float epsilon, float kick, bool forget, bool frozen, float bound,
@@ -69,8 +78,10 @@ Array<double> fawkes(Array<float>& modifier, Array<float>& squares, Array<float>
   require(source.planes % 3 == 0, "a picture has three planes");
   for (const auto* array : {&modifier, &squares, &steps, &by_dssim, &pictures, &best})
     require(shaped(*array, source.planes, source.height, source.width), "planes must have the shape of the source's");
-  require(!by_feature || shaped(*by_feature, source.planes, source.height, source.width),
-          "by_feature must have the shape of the source's planes");
+  const auto fits = [&](const py::array& array) { return shaped(array, source.planes, source.height, source.width); };
+  require((!by_feature || fits(*by_feature)) && (!shown || fits(*shown)),
+          "by_feature and shown must have the shape of the source's planes");
+  require_order(slots);
   const py::ssize_t count = source.planes / 3;
   require(dssim_weight.size() == count && feature_weight.size() == count && better.size() == count && threads > 0,
           "weights and better must have a value per picture, threads be positive");
@@ -78,7 +89,8 @@ Array<double> fawkes(Array<float>& modifier, Array<float>& squares, Array<float>
                   reinterpret_cast<const std::uint8_t*>(better.data()), rate, rho, epsilon, kick, forget, frozen};
   const FawkesStep job{source, by_feature ? &move : nullptr, bound, modifier.mutable_data(), squares.mutable_data(),
                        steps.mutable_data(), by_dssim.mutable_data(), pictures.mutable_data(), best.mutable_data(),
-                       threads, as_device(simd) ? Simd::scalar : parse_simd(simd)};
+                       shown ? shown->mutable_data() : nullptr, {shown_mean[0], shown_mean[1], shown_mean[2]},
+                       {shown_std[0], shown_std[1], shown_std[2]}, {slots[0], slots[1], slots[2]}, threads, as_device(simd) ? Simd::scalar : parse_simd(simd)};
   Array<double> value(source.planes);
   auto* to = value.mutable_data();
   {
@@ -103,11 +115,7 @@ void lowkey(Array<float>& pictures, Array<float>& views, const std::optional<Arr
   const py::ssize_t kinds = mirrored ? 4 : 2;
   require(like(views, kinds) && (!by_view || like(*by_view, kinds)) && (!by_visible || like(*by_visible, 0)),
           "views and by_view must be (2 or, mirrored, 4, N, 3, H, W), by_visible (N, 3, H, W)");
-  bool seen[3] = {};
-  for (int channel : channels) {
-    require(channel >= 0 && channel < 3 && !seen[channel], "channels must be 0, 1 and 2 in any order");
-    seen[channel] = true;
-  }
+  require_order(channels);
   require(weights.size() == smooth_window && threads > 0, "weights must be 7, threads positive");
   const LowKeyStep job{views.mutable_data(), by_view ? by_view->data() : nullptr,
                        by_visible ? by_visible->data() : nullptr, pictures.mutable_data(), weights.data(),
@@ -135,8 +143,9 @@ void dssim_on_device(std::uintptr_t perturbation, std::uintptr_t centred, std::u
 }
 
 void fawkes_on_device(std::uintptr_t modifier, std::uintptr_t squares, std::uintptr_t steps, std::uintptr_t by_dssim,
-                      std::uintptr_t pictures, std::uintptr_t best, std::uintptr_t centred,
-                      std::uintptr_t centred_mean, std::uintptr_t contrast, std::uintptr_t weights, float centre,
+                      std::uintptr_t pictures, std::uintptr_t best, std::uintptr_t shown,
+                      const std::array<float, 3>& shown_mean, const std::array<float, 3>& shown_std,
+                      const std::array<int, 3>& slots, std::uintptr_t centred, std::uintptr_t centred_mean, std::uintptr_t contrast, std::uintptr_t weights, float centre,
                       float luminance, std::int64_t planes, int height, int width, std::uintptr_t by_feature,
                       std::uintptr_t dssim_weight, std::uintptr_t feature_weight, std::uintptr_t better, float rate,
                       float rho, float epsilon, float kick, bool forget, bool frozen, float bound,
@@ -146,7 +155,9 @@ void fawkes_on_device(std::uintptr_t modifier, std::uintptr_t squares, std::uint
   const DssimSource source{at<float>(centred), at<float>(centred_mean), at<float>(contrast), at<float>(weights),
                            centre, luminance, planes, height, width};
   fawkes_step_cuda({source, by_feature ? &move : nullptr, bound, at<float>(modifier), at<float>(squares),
-                    at<float>(steps), at<float>(by_dssim), at<float>(pictures), at<float>(best), 0, Simd::scalar},
+                    at<float>(steps), at<float>(by_dssim), at<float>(pictures), at<float>(best), at<float>(shown),
+                    {shown_mean[0], shown_mean[1], shown_mean[2]}, {shown_std[0], shown_std[1], shown_std[2]},
+                    {slots[0], slots[1], slots[2]}, 0, Simd::scalar},
                    at<double>(scratch), at<double>(value), at<void>(stream));
 }
 
@@ -170,7 +181,8 @@ void bind_cloaks(py::module_& module) {
              py::arg("threads"), py::arg("simd"));
   module.def("fawkes_step", &fawkes, py::kw_only(), py::arg("modifier").noconvert(), py::arg("squares").noconvert(),
              py::arg("steps").noconvert(), py::arg("by_dssim").noconvert(), py::arg("pictures").noconvert(),
-             py::arg("best").noconvert(), py::arg("centred"), py::arg("centred_mean"),
+             py::arg("best").noconvert(), py::arg("shown").noconvert(), py::arg("shown_mean"), py::arg("shown_std"),
+             py::arg("slots"), py::arg("centred"), py::arg("centred_mean"),
              py::arg("contrast"), py::arg("weights"), py::arg("centre"), py::arg("luminance"), py::arg("by_feature"),
              py::arg("dssim_weight"), py::arg("feature_weight"), py::arg("better"), py::arg("rate"), py::arg("rho"),
              py::arg("epsilon"), py::arg("kick"), py::arg("forget"), py::arg("frozen"), py::arg("bound"),
@@ -186,7 +198,8 @@ void bind_cloaks(py::module_& module) {
              py::arg("planes"), py::arg("height"), py::arg("width"), py::arg("scratch"), py::arg("value"),
              py::arg("gradient"), py::arg("stream"));
   module.def("fawkes_step_cuda", &fawkes_on_device, py::kw_only(), py::arg("modifier"), py::arg("squares"),
-             py::arg("steps"), py::arg("by_dssim"), py::arg("pictures"), py::arg("best"), py::arg("centred"),
+             py::arg("steps"), py::arg("by_dssim"), py::arg("pictures"), py::arg("best"), py::arg("shown"),
+             py::arg("shown_mean"), py::arg("shown_std"), py::arg("slots"), py::arg("centred"),
              py::arg("centred_mean"), py::arg("contrast"), py::arg("weights"), py::arg("centre"), py::arg("luminance"),
              py::arg("planes"), py::arg("height"), py::arg("width"), py::arg("by_feature"), py::arg("dssim_weight"),
              py::arg("feature_weight"), py::arg("better"), py::arg("rate"), py::arg("rho"), py::arg("epsilon"),

@@ -88,8 +88,8 @@ void enqueue(const DssimSource& source, const Perturbation& perturbation, double
 
 __global__ void fawkes_kernel(FawkesStep job, const FawkesMove move, bool moves) {
   job.move = moves ? &move : nullptr;
-  const std::int64_t at = value_number(), area = std::int64_t(job.source.height) * job.source.width;
-  if (at < job.source.planes * area) move_value(job, at / (3 * area), at);
+  const std::int64_t values = job.source.planes * job.source.height * job.source.width;
+  if (value_number() < values) move_value(job, value_number());
 }
 
 __global__ void lowkey_move_kernel(const LowKeyStep job, std::int64_t values) {

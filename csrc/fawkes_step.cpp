@@ -7,11 +7,12 @@ namespace facecure {
 namespace {
 
 // Row `at` of everything, `width` values: judged picture kept, modifier moved.
-FACECURE_INLINE void move_row(const FawkesStep& job, std::int64_t picture, std::int64_t at) {
+FACECURE_INLINE void move_row(const FawkesStep& job, std::int64_t picture, int channel, std::int64_t at) {
   const FawkesMove move = *job.move;  // a copy, which no store can change
-  const float dssim_weight = move.dssim_weight[picture], feature_weight = move.feature_weight[picture];
+  const float dssim_weight = move.dssim_weight[picture], feature_weight = weight_of(job, picture, channel);
   const float bound = job.bound;
-  const float *centred = job.source.centred + at, *by_feature = move.by_feature + at, *by_dssim = job.by_dssim + at;
+  const float *centred = job.source.centred + at, *by_dssim = job.by_dssim + at;
+  const float* by_feature = move.by_feature + at + shown_offset(job, channel);
   const float* __restrict judged = job.pictures + at;
   float *__restrict modifier = job.modifier + at, *__restrict squares = job.squares + at;
   float *__restrict steps = job.steps + at, *__restrict best = job.best + at;
@@ -30,11 +31,12 @@ FACECURE_INLINE void move_row(const FawkesStep& job, std::int64_t picture, std::
 }
 
 FACECURE_INLINE double plane(const FawkesStep& job, std::int64_t number, DssimScratch& scratch) {
-  const int width = job.source.width;
+  const int width = job.source.width, channel = int(number % 3);
+  const float mean = job.mean[channel], std = job.std[channel];
   const std::int64_t first = number * job.source.height * width;
   const auto next = [&](int y, float* __restrict d) FACECURE_INLINE_LAMBDA {
     const std::int64_t at = first + std::int64_t(y) * width;
-    if (job.move) move_row(job, number / 3, at);
+    if (job.move) move_row(job, number / 3, channel, at);
     const float *__restrict modifier = job.modifier + at, *__restrict centred = job.source.centred + at;
     float* __restrict picture = job.pictures + at;
     const float bound = job.bound;
@@ -43,6 +45,9 @@ FACECURE_INLINE double plane(const FawkesStep& job, std::int64_t number, DssimSc
       d[x] = bounded(bend(modifier[x], centred[x]).beyond, bound);
       picture[x] = centred[x] + fawkes_centre + d[x];
     }
+    if (!job.shown) return;
+    float* __restrict shown = job.shown + at + shown_offset(job, channel);
+    for (int x = 0; x < width; ++x) shown[x] = (picture[x] - mean) / std;
   };
   return dssim_plane(job.source, number, scratch, next, job.by_dssim + first);
 }

@@ -10,7 +10,7 @@ namespace facecure {
 
 // How a modifier moves.
 struct FawkesMove {
-  const float* by_feature;      // gradient of the feature distance with respect to the pictures, (planes, height, width)
+  const float* by_feature;      // gradient of the feature distance with respect to `shown`, or without to `pictures`
   const float* dssim_weight;    // (pictures): of dssim_planes' gradient
   const float* feature_weight;  // (pictures): of by_feature
   const std::uint8_t* better;   // (pictures): 1 where the picture judged last is to be kept in `best`
@@ -31,6 +31,9 @@ struct FawkesStep {
   float* by_dssim;         // gradient of the picture judged last, as dssim_planes writes it; then of the next
   float* pictures;         // the next to be judged
   float* best;
+  float* shown;            // the next pictures as extractors take them, or null: channel c in plane slots[c] of its
+  float mean[3], std[3];   // picture as (x − mean[c]) / std[c]
+  int slots[3];
   int threads;
   Simd simd;
 };

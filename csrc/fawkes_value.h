@@ -67,20 +67,36 @@ FACECURE_VALUE float bounded(float value, float bound) {
   return value < -bound ? -bound : value > bound ? bound : value;
 }
 
-// A value's part of a step, but for DSSIM: the judged picture kept, the modifier moved, the next picture written.
-FACECURE_VALUE void move_value(const FawkesStep& job, std::int64_t picture, std::int64_t at) {
+// From a value of a plane to its place in `shown`.
+FACECURE_VALUE std::int64_t shown_offset(const FawkesStep& job, int channel) {
+  return job.shown ? std::int64_t(job.slots[channel] - channel) * job.source.height * job.source.width : 0;
+}
+
+// What a value's gradient with respect to `shown` counts.
+FACECURE_VALUE float weight_of(const FawkesStep& job, std::int64_t picture, int channel) {
+  const float weight = job.move->feature_weight[picture];
+  return job.shown ? weight / job.std[channel] : weight;
+}
+
+// A value's part of a step, but for DSSIM: the judged picture kept, the modifier moved, the next picture written and shown.
+FACECURE_VALUE void move_value(const FawkesStep& job, std::int64_t at) {
+  const std::int64_t plane = at / (std::int64_t(job.source.height) * job.source.width), picture = plane / 3;
+  const int channel = int(plane % 3);
+  const std::int64_t shown = at + shown_offset(job, channel);
   const float centred = job.source.centred[at];
   if (job.move) {
     const FawkesMove& move = *job.move;
     if (move.better[picture]) job.best[at] = job.pictures[at];
     const Moved next = moved(move, job.bound, job.modifier[at], job.squares[at], job.steps[at], centred,
-                             job.by_dssim[at], move.by_feature[at], move.dssim_weight[picture],
-                             move.feature_weight[picture]);
+                             job.by_dssim[at], move.by_feature[shown], move.dssim_weight[picture],
+                             weight_of(job, picture, channel));
     job.modifier[at] = next.modifier;
     job.squares[at] = move.forget ? 0 : next.squares;
     job.steps[at] = move.forget ? 0 : next.steps;
   }
-  job.pictures[at] = centred + fawkes_centre + bounded(bend(job.modifier[at], centred).beyond, job.bound);
+  const float next = centred + fawkes_centre + bounded(bend(job.modifier[at], centred).beyond, job.bound);
+  job.pictures[at] = next;
+  if (job.shown) job.shown[shown] = (next - job.mean[channel]) / job.std[channel];
 }
 
 }  // namespace facecure

@@ -56,6 +56,10 @@ def fawkes_step(
     by_dssim: npt.NDArray[np.float32],
     pictures: npt.NDArray[np.float32],
     best: npt.NDArray[np.float32],
+    shown: npt.NDArray[np.float32] | None,
+    shown_mean: Sequence[float],
+    shown_std: Sequence[float],
+    slots: Sequence[int],
     centred: npt.NDArray[np.float32],
     centred_mean: npt.NDArray[np.float32],
     contrast: npt.NDArray[np.float32],
@@ -94,7 +98,7 @@ def lowkey_step(
 ) -> None: ...
 def dssim_scratch(height: int, width: int) -> int: ...
 def dssim_planes_cuda(**arguments: float) -> None: ...
-def fawkes_step_cuda(**arguments: float) -> None: ...
+def fawkes_step_cuda(**arguments: float | Sequence[float]) -> None: ...
 def lowkey_step_cuda(**arguments: float | Sequence[float]) -> None: ...
 def dlpack_view(
     capsule: object,

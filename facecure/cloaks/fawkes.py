@@ -40,17 +40,16 @@ class FawkesState:
     best: Tensor
 
 
-def summed(
-    surrogates: Sequence[Surrogate],
-    pictures: Tensor,
-    references: Sequence[Tensor],
-    grids: Sequence[Tensor | None],
-    distance: Distance,
-) -> tuple[Tensor, Tensor]:
-    """Return the sum over surrogates of the distance (N,) and of its gradient (N, 3, H, W)."""
+def summed(surrogates: Sequence[Surrogate], state: FawkesState, distance: Distance) -> tuple[Tensor, Tensor]:
+    """Return the sum over surrogates of the distance (N,), and of its gradient with respect to pictures as shown."""
+    pictures, shown = state.step.pictures, state.step.shown
     total, slope = pictures.new_zeros(len(pictures)), torch.zeros_like(pictures)
-    for surrogate, reference, grid in zip(surrogates, references, grids, strict=True):
-        value, gradient = surrogate.loss_and_grad(pictures, reference, distance, grid)
+    for surrogate, reference, grid in zip(surrogates, state.references, state.grids, strict=True):
+        if shown is None:
+            value, gradient = surrogate.loss_and_grad(pictures, reference, distance, grid)
+        else:
+            both = surrogate.loss_and_grad_of_views(shown[None], reference, distance, mirrored=False)
+            value, gradient = both[0][0], both[1][0]
         total += value
         slope += gradient
     return total, slope

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from facecure.cloaks.adadelta import Adadelta
 from facecure.cloaks.dssim import Dssim, native_device
 from facecure.cloaks.tanh import bend
-from facecure.kernels import FawkesMove, FawkesPlanes
+from facecure.kernels import FawkesMove, FawkesPlanes, View
 from facecure.kernels import fawkes_step as native_step
 from facecure.kernels.cloak_steps_cuda import Scratch, fawkes_step_cuda
 from facecure.kernels.dssim import CENTRE
@@ -22,10 +23,10 @@ from facecure.kernels.fawkes import denominator
 class Move:
     """How a batch moves on from the pictures that were judged.
 
-    `by_feature` (N, 3, H, W) is the feature distance's gradient at them; the loss counts it by `feature_weight` and
-    DSSIM's by `dssim_weight`, both (N,); where `better`, bool (N,), the picture is kept. `rate` is Adadelta's; `kick`
-    is added along the gradient's sign; `forget` zeroes the accumulators afterwards; `frozen`: beyond the bound not even
-    a gradient that leads back passes (Q9).
+    `by_feature` (N, 3, H, W) is the feature distance's gradient with respect to them as they are shown; the loss counts
+    it by `feature_weight` and DSSIM's by `dssim_weight`, both (N,); where `better`, bool (N,), the picture is kept.
+    `rate` is Adadelta's; `kick` is added along the gradient's sign; `forget` zeroes the accumulators afterwards;
+    `frozen`: beyond the bound not even a gradient that leads back passes (Q9).
     """
 
     by_feature: Tensor
@@ -42,13 +43,18 @@ class PlainStep:
     """The step in torch, for any device and dtype: what the native one is measured against, bit for bit on the CPU.
 
     `modifier` (N, 3, H, W) in tanh space leads from `source` to `pictures`, both 0…255, by at most `bound` grey levels;
-    `visible` (N,) is their DSSIM, `best` what was kept.
+    `shown` are the same as `view` tells, None without one; `visible` (N,) is their DSSIM, `best` what was kept.
     """
 
-    def __init__(self, source: Tensor, modifier: Tensor, best: Tensor, *, bound: float, epsilon: float) -> None:
+    def __init__(
+        self, source: Tensor, modifier: Tensor, best: Tensor, *, bound: float, epsilon: float, view: View | None = None
+    ) -> None:
         self.source, self.modifier, self.best, self.bound = source, modifier, best, bound
         self.optimiser = Adadelta.of(modifier, epsilon)
-        self._dssim = Dssim(source)
+        self._dssim, self._view = Dssim(source), view
+        self.shown: Tensor | None = None
+        if view is not None:
+            self._mean, self._std = (source.new_tensor(values).reshape(3, 1, 1) for values in (view.mean, view.std))
         self.place(modifier)
 
     def place(self, modifier: Tensor) -> None:
@@ -59,11 +65,17 @@ class PlainStep:
         self.pictures = self._dssim.centred + CENTRE + perturbation
         total, self._by_dssim = self._dssim.sums(perturbation)
         self.visible = (total / denominator(modifier.shape)).to(modifier)
+        if self._view is not None:
+            self.shown = (self.pictures[:, list(self._view.channels)] - self._mean) / self._std
 
     def gradient(self, move: Move) -> Tensor:
         """Return the loss's gradient (N, 3, H, W) with respect to the modifier."""
         by_visible = each(move.dssim_weight / denominator(self.modifier.shape)) * self._by_dssim
-        gradient = by_visible + each(move.feature_weight) * move.by_feature
+        by_feature = each(move.feature_weight) * move.by_feature
+        if self._view is not None:
+            by_feature = (each(move.feature_weight) / self._std) * move.by_feature
+            by_feature = by_feature[:, np.argsort(self._view.channels).tolist()]
+        gradient = by_visible + by_feature
         kept = self._beyond.abs() <= self.bound
         if not move.frozen:
             kept |= self._beyond * gradient > 0
@@ -90,7 +102,9 @@ class NativeStep:
     Attributes as in `PlainStep`.
     """
 
-    def __init__(self, source: Tensor, modifier: Tensor, best: Tensor, *, bound: float, epsilon: float) -> None:
+    def __init__(
+        self, source: Tensor, modifier: Tensor, best: Tensor, *, bound: float, epsilon: float, view: View | None = None
+    ) -> None:
         self.source, self._bound, self._epsilon = source, bound, epsilon
         self.modifier, self.best = (v.clone(memory_format=torch.contiguous_format) for v in (modifier, best))
         self.pictures, self.visible = source.new_empty(source.shape), source.new_empty(len(source))
@@ -98,7 +112,9 @@ class NativeStep:
         shape = self._dssim.centred.shape
         squares, steps, by_dssim = (source.new_zeros(shape) for _ in range(3))
         modified, pictures, kept = (v.view(shape) for v in (self.modifier, self.pictures, self.best))
-        self._planes = FawkesPlanes(modified, squares, steps, by_dssim, pictures, kept)
+        self.shown = None if view is None else torch.empty_like(self.pictures)
+        seen = None if self.shown is None else self.shown.view(shape)
+        self._planes = FawkesPlanes(modified, squares, steps, by_dssim, pictures, kept, seen, view or View())
         if source.is_cuda:
             self._scratch = Scratch(self._dssim.centred)
         else:
@@ -134,11 +150,11 @@ class NativeStep:
 
 
 def fawkes_step(
-    source: Tensor, modifier: Tensor, best: Tensor, *, bound: float, epsilon: float
+    source: Tensor, modifier: Tensor, best: Tensor, *, bound: float, epsilon: float, view: View | None
 ) -> PlainStep | NativeStep:
     """Return the step for where the tensors are, native if it can be."""
     kind = PlainStep if native_device(source) is None else NativeStep
-    return kind(source, modifier, best, bound=bound, epsilon=epsilon)
+    return kind(source, modifier, best, bound=bound, epsilon=epsilon, view=view)
 
 
 def _arrays(job: Any) -> Any:

@@ -13,7 +13,7 @@ from facecure.cloaks.adadelta import EPSILON_TF1
 from facecure.cloaks.fawkes import FawkesState, Mode, summed
 from facecure.cloaks.fawkes_step import Move, fawkes_step
 from facecure.cloaks.loop import Objective, Sources
-from facecure.cloaks.surrogate import Surrogate, lengths
+from facecure.cloaks.surrogate import Surrogate, common_view, lengths
 from facecure.errors import InputError
 from facecure.types import ProtocolName
 
@@ -70,12 +70,13 @@ class FawkesV03:
             raise InputError("fawkes-v0.3 aims at other people's faces: name a folder of them with --targets DIR")
         source = sources.pictures
         modifier = torch.full_like(source, _START)
+        view = common_view(self.surrogates, sources.grids, source)
         beyond = source.new_full((len(source),), torch.inf)
         return V03State(
             iteration=0,
             grids=sources.grids,
             references=self._goals(sources, sources.targets),
-            step=fawkes_step(source, modifier, source, bound=torch.inf, epsilon=EPSILON_TF1),
+            step=fawkes_step(source, modifier, source, bound=torch.inf, epsilon=EPSILON_TF1, view=view),
             best=beyond,
             least=beyond.clone(),
         )
@@ -100,7 +101,7 @@ class FawkesV03:
     def objective(self, state: V03State) -> Objective:
         """Return penalty · max(D − threshold, 0)² + Σ remaining, and the gradient of the latter."""
         step = state.step
-        feature, by_feature = summed(self.surrogates, step.pictures, state.references, state.grids, remaining)
+        feature, by_feature = summed(self.surrogates, state, remaining)
         penalty, _ = self.mode.penalty(step.visible, self.penalty)
         return Objective(penalty + feature, feature, step.visible.clone(), [by_feature])
 

@@ -13,7 +13,7 @@ from facecure.cloaks.adadelta import EPSILON_KERAS
 from facecure.cloaks.fawkes import FawkesState, Mode, summed
 from facecure.cloaks.fawkes_step import Move, each, fawkes_step
 from facecure.cloaks.loop import Objective, Sources, noise, numpy
-from facecure.cloaks.surrogate import Surrogate, lengths, unit
+from facecure.cloaks.surrogate import Surrogate, common_view, lengths, unit
 from facecure.types import F32, ProtocolName
 
 _BOUND = 15.0  # grey levels
@@ -74,11 +74,14 @@ class FawkesV10:
         ones = source.new_ones(len(source))
         views = zip(self.surrogates, sources.grids, strict=True)
         modifier = noise(sources.seeds, source, _START)
+        view = common_view(self.surrogates, sources.grids, source)
         return V10State(
             iteration=0,
             grids=sources.grids,
             references=[unit(s.embed(source, grid)) for s, grid in views],
-            step=fawkes_step(source, modifier, torch.zeros_like(source), bound=_BOUND, epsilon=EPSILON_KERAS),
+            step=fawkes_step(
+                source, modifier, torch.zeros_like(source), bound=_BOUND, epsilon=EPSILON_KERAS, view=view
+            ),
             best=torch.zeros_like(ones),
             weight=ones.clone(),
             side=ones.clone(),
@@ -87,7 +90,7 @@ class FawkesV10:
     def objective(self, state: V10State) -> Objective:
         """Return penalty · max(D − threshold, 0)² − weight · Σ shift, and the gradient of Σ shift."""
         step = state.step
-        feature, by_feature = summed(self.surrogates, step.pictures, state.references, state.grids, shift)
+        feature, by_feature = summed(self.surrogates, state, shift)
         penalty, _ = self.mode.penalty(step.visible, self.penalty)
         return Objective(penalty - state.weight * feature, feature, step.visible.clone(), [by_feature])
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from facecure.cloaks.loop import Objective, Sources, noise
 from facecure.cloaks.lowkey_step import PENALTY, STEP, NativeStep, PlainStep, lowkey_step
 from facecure.cloaks.lpips import Lpips, squared
-from facecure.cloaks.surrogate import Surrogate, lengths, unit
+from facecure.cloaks.surrogate import Surrogate, common_view, lengths, unit
 from facecure.errors import InputError
 from facecure.kernels import Views
 from facecure.types import ProtocolName
@@ -85,9 +85,9 @@ class LowKey:
     def _views(self, sources: Sources) -> Views:
         """Return how the step is to show pictures: as the networks take them where all take them alike."""
         used = [number for number, share in enumerate(self._shares) if share]
-        size = (sources.pictures.shape[3], sources.pictures.shape[2])
-        first, *others = [self.surrogates[n].views(size, 1) if sources.grids[n] is None else None for n in used]
-        return first if first is not None and all(view == first for view in others) else Views()
+        models, grids = [self.surrogates[n] for n in used], [sources.grids[n] for n in used]
+        view = common_view(models, grids, sources.pictures, white=1)
+        return Views() if view is None else Views(view.mean, view.std, view.channels, mirrored=True)
 
     def _seen(self, grids: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Return how LPIPS sees a picture: whole and, with `warp`, also as the first surrogate does."""
@@ -103,7 +103,7 @@ class LowKey:
             if share == 0:
                 continue
             if step.kind.mirrored:
-                value, gradient = surrogate.loss_and_grad_of_views(step.views, reference, spread)
+                value, gradient = surrogate.loss_and_grad_of_views(step.views, reference, spread, mirrored=True)
             else:
                 both = [surrogate.loss_and_grad(v, reference, spread, grid, mirror=True, white=1) for v in step.views]
                 value, gradient = (torch.stack(parts) for parts in zip(*both, strict=True))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facecure.errors import InputError
-from facecure.kernels import Views
+from facecure.kernels import View
 from facecure.types import F64
 
 Distance = Callable[[Tensor, Tensor], Tensor]  # embeddings (N, D), references (N, D) -> (N,)
@@ -106,25 +106,29 @@ class Surrogate:
             gradients.append(torch.autograd.grad(loss.sum(), x)[0][:count])
         return torch.cat(losses), torch.cat(gradients)
 
-    def views(self, picture_size: tuple[int, int], white: float = 255) -> Views | None:
-        """Return how `loss_and_grad_of_views` is to be shown pictures (width, height); None where they are resized."""
+    def view(self, picture_size: tuple[int, int], white: float = 255) -> View | None:
+        """Return how the network takes pictures (width, height) that it sees whole; None where it resizes them."""
         if self._size not in (None, picture_size):
             return None
         mean, std = ((white * values).flatten().tolist() for values in (self._mean, self._std))
-        return Views(mean, std, self._planes, mirrored=True)
+        return View(mean, std, self._planes)
 
-    def loss_and_grad_of_views(self, views: Tensor, references: Tensor, distance: Distance) -> tuple[Tensor, Tensor]:
-        """Return distance(embedding, reference) (V / 2, N) and its gradient, the shape of `views` (V, N, 3, H, W).
+    def loss_and_grad_of_views(
+        self, views: Tensor, references: Tensor, distance: Distance, *, mirrored: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return distance(embedding, reference) (V, N) of pictures as `view` tells, and its gradient.
 
-        Views come as the network takes them, each followed by its mirror image, whose embedding is added.
+        `views` (V, N, 3, H, W); with `mirrored` (2 V, …), each followed by its mirror image, whose embedding is added.
+        The gradient has their shape.
         """
-        losses, gradients, pairs = [], [], len(views) // 2
+        losses, gradients, each = [], [], 2 if mirrored else 1
+        count_of_views = len(views) // each
         for part, count in self._parts(views.shape[1]):
             x = views[:, part].requires_grad_()
-            embeddings = self._embeddings(x.flatten(0, 1)).reshape(len(views), self.rows, -1)
-            both = embeddings[0::2] + embeddings[1::2]
-            loss = distance(both.flatten(0, 1), references[part].repeat(pairs, 1)).reshape(pairs, self.rows)
-            losses.append(loss.detach()[:, :count])
+            embeddings = self._embeddings(x.flatten(0, 1)).reshape(count_of_views, each, self.rows, -1)
+            both = embeddings[:, 0] + embeddings[:, 1] if mirrored else embeddings[:, 0]
+            loss = distance(both.flatten(0, 1), references[part].repeat(count_of_views, 1))
+            losses.append(loss.detach().reshape(count_of_views, self.rows)[:, :count])
             gradients.append(torch.autograd.grad(loss.sum(), x)[0][:, :count])
         return torch.cat(losses, 1), torch.cat(gradients, 1)
 
@@ -164,3 +168,12 @@ def lengths(embeddings: Tensor) -> Tensor:
 def unit(embeddings: Tensor) -> Tensor:
     """Return embeddings (N, D) divided by their Euclidean length."""
     return embeddings / lengths(embeddings)[:, None]
+
+
+def common_view(
+    surrogates: Sequence[Surrogate], grids: Sequence[Tensor | None], pictures: Tensor, white: float = 255
+) -> View | None:
+    """Return how all take pictures (N, 3, H, W); None where one resizes, aligns or normalises otherwise."""
+    size = (pictures.shape[3], pictures.shape[2])
+    views = [s.view(size, white) if grid is None else None for s, grid in zip(surrogates, grids, strict=True)]
+    return views[0] if all(view == views[0] for view in views) else None

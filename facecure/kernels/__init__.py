@@ -9,6 +9,7 @@ from facecure.kernels.dssim import dssim_planes as dssim_planes
 from facecure.kernels.dssim import dssim_planes_numpy as dssim_planes_numpy
 from facecure.kernels.fawkes import FawkesMove as FawkesMove
 from facecure.kernels.fawkes import FawkesPlanes as FawkesPlanes
+from facecure.kernels.fawkes import View as View
 from facecure.kernels.fawkes import fawkes_step as fawkes_step
 from facecure.kernels.fawkes import fawkes_step_numpy as fawkes_step_numpy
 from facecure.kernels.lowkey import Views as Views

@@ -55,11 +55,14 @@ def fawkes_step_cuda(
     shape = tuple(planes.modifier.shape)
     count = shape[0] // 3
     below = denominator(shape)
+    mean, std, slots = planes.view.by_channel()
     weights = None if move is None else move.dssim_weight / below  # alive until the launch
     _core.fawkes_step_cuda(
         modifier=_address(planes.modifier, shape), squares=_address(planes.squares, shape),
         steps=_address(planes.steps, shape), by_dssim=_address(planes.by_dssim, shape),
-        pictures=_address(planes.pictures, shape), best=_address(planes.best, shape), **_source(source, shape),
+        pictures=_address(planes.pictures, shape), best=_address(planes.best, shape),
+        shown=0 if planes.shown is None else _address(planes.shown, shape), shown_mean=mean, shown_std=std, slots=slots,
+        **_source(source, shape),
         by_feature=_address(move.by_feature, shape) if move else 0,
         dssim_weight=_address(weights, (count,)) if weights is not None else 0,
         feature_weight=_address(move.feature_weight, (count,)) if move else 0,

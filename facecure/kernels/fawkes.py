@@ -18,11 +18,26 @@ SPAN = 2 - 1e-6  # grey levels are tanh z / SPAN + ½ of white, so that 0 and 25
 
 
 @dataclass(frozen=True)
+class View:
+    """How extractors take pictures: plane j of a view shows channel `channels[j]` as (x − mean[j]) / std[j]."""
+
+    mean: Sequence[float] = (0.0, 0.0, 0.0)
+    std: Sequence[float] = (1.0, 1.0, 1.0)
+    channels: Sequence[int] = (0, 1, 2)
+
+    def by_channel(self) -> tuple[list[float], list[float], list[int]]:
+        """Return mean, std and the plane that shows it, of each channel of a picture."""
+        slots = [list(self.channels).index(channel) for channel in range(3)]
+        return [self.mean[j] for j in slots], [self.std[j] for j in slots], slots
+
+
+@dataclass(frozen=True)
 class FawkesPlanes(Generic[A]):
     """What a step changes in place, each float32 (3 N, H, W), contiguous, the three planes of a picture together.
 
     `modifier` is in tanh space, `squares` and `steps` are Adadelta's accumulators; `by_dssim` is the gradient of DSSIM
-    at `pictures`, the ones to be judged next, times twice the number of windows; `best` are the ones kept so far.
+    at `pictures`, the ones to be judged next, times twice the number of windows; `best` are the ones kept so far;
+    `shown`, where given, are the pictures as `view` tells.
     """
 
     modifier: A
@@ -31,16 +46,19 @@ class FawkesPlanes(Generic[A]):
     by_dssim: A
     pictures: A
     best: A
+    shown: A | None = None
+    view: View = View()  # frozen
 
 
 @dataclass(frozen=True)
 class FawkesMove(Generic[A]):
     """How pictures that have been judged move on.
 
-    `by_feature` float32 (3 N, H, W) is the feature distance's gradient at them; `dssim_weight` and `feature_weight`,
-    float32 (N,), are what DSSIM's and its gradient count; where `better` bool (N,), the picture is kept as the best.
-    `rate` and `epsilon` are Adadelta's; `kick` is added along the gradient's sign; `forget` zeroes the accumulators
-    afterwards; `frozen`: beyond the bound not even a gradient that leads back passes (Q9).
+    `by_feature` float32 (3 N, H, W) is the feature distance's gradient with respect to the pictures as they are shown;
+    `dssim_weight` and `feature_weight`, float32 (N,), are what DSSIM's and its gradient count; where `better`, bool
+    (N,), the picture is kept as the best. `rate` and `epsilon` are Adadelta's; `kick` is added along the gradient's
+    sign; `forget` zeroes the accumulators afterwards; `frozen`: beyond the bound not even a gradient that leads back
+    passes (Q9).
     """
 
     by_feature: A
@@ -71,9 +89,11 @@ def fawkes_step(
     """
     count = len(source.centred) // 3
     none = np.zeros(count, np.float32)
+    mean, std, slots = planes.view.by_channel()
     value = _core.fawkes_step(
         modifier=planes.modifier, squares=planes.squares, steps=planes.steps, by_dssim=planes.by_dssim,
-        pictures=planes.pictures, best=planes.best, centred=source.centred, centred_mean=source.centred_mean,
+        pictures=planes.pictures, best=planes.best, shown=planes.shown, shown_mean=mean, shown_std=std, slots=slots,
+        centred=source.centred, centred_mean=source.centred_mean,
         contrast=source.contrast, weights=source.weights, centre=CENTRE, luminance=C1,
         by_feature=None if move is None else np.ascontiguousarray(move.by_feature),
         dssim_weight=none if move is None else move.dssim_weight / np.float32(denominator(source.centred.shape)),
@@ -98,6 +118,8 @@ def fawkes_step_numpy(
     """Return what `fawkes_step` returns, in float64 through tanh space itself; `planes` may be float64."""
     centred = source.centred.astype(np.float64)
     levels = centred + CENTRE
+    mean, std = (np.reshape(values, (3, 1, 1)) for values in (planes.view.mean, planes.view.std))
+    slots = np.argsort(planes.view.channels)
 
     def raw(modifier: F64) -> tuple[F64, F64]:
         point = np.arctanh((levels / 255 - 0.5) * SPAN) + np.clip(modifier, -16, 16)
@@ -110,7 +132,10 @@ def fawkes_step_numpy(
         visible, feature = (
             np.repeat(w.astype(np.float64), 3)[:, None, None] for w in (move.dssim_weight, move.feature_weight)
         )
-        gradient = visible * (planes.by_dssim / denominator(source.centred.shape)) + feature * move.by_feature
+        by_feature = np.asarray(move.by_feature, np.float64)
+        if planes.shown is not None:
+            by_feature = (by_feature.reshape(-1, 3, *levels.shape[1:]) / std)[:, slots].reshape(levels.shape)
+        gradient = visible * (planes.by_dssim / denominator(source.centred.shape)) + feature * by_feature
         kept = np.abs(beyond) <= bound
         if not move.frozen:
             kept |= beyond * gradient > 0
@@ -123,6 +148,9 @@ def fawkes_step_numpy(
             planes.squares[:] = planes.steps[:] = 0
     perturbation = np.clip(raw(planes.modifier.astype(np.float64))[0], -bound, bound)
     planes.pictures[:] = levels + perturbation
+    if planes.shown is not None:
+        view = (planes.pictures.reshape(-1, 3, *levels.shape[1:])[:, list(planes.view.channels)] - mean) / std
+        planes.shown[:] = view.reshape(levels.shape)
     value, by_dssim = dssim_planes_numpy(perturbation, source)
     planes.by_dssim[:] = by_dssim * denominator(source.centred.shape) / 3
     of_pictures: F64 = value.reshape(-1, 3).mean(axis=1)

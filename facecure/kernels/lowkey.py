@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from facecure import _core
+from facecure.kernels.fawkes import View
 from facecure.kernels.threads import available_threads
 from facecure.types import F32, F64
 
 
-@dataclass(frozen=True, slots=True)
-class Views:
-    """How extractors see pictures: plane j of a view shows channel `channels[j]` as (x − mean[j]) / std[j].
+@dataclass(frozen=True)
+class Views(View):
+    """How extractors see pictures and their mirror images.
 
     There are two views of each picture, plain and smoothed, or with `mirrored` four: plain, mirrored, smoothed, and
     smoothed and mirrored.
     """
 
-    mean: Sequence[float] = (0.0, 0.0, 0.0)
-    std: Sequence[float] = (1.0, 1.0, 1.0)
-    channels: Sequence[int] = (0, 1, 2)
     mirrored: bool = False
 
     @property

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from facecure.cloaks.surrogate import Surrogate, lengths, unit  # noqa: E402
+from facecure.cloaks.surrogate import Surrogate, common_view, lengths, unit  # noqa: E402
 from facecure.errors import InputError  # noqa: E402
 from facecure.kernels import Normalise, warp_faces  # noqa: E402
 
@@ -106,18 +106,21 @@ def test_unit_rows():
 def test_views_are_pictures_and_their_mirror_images(tiny, colour):
     surrogate = tiny(0, "prelu", colour=colour, mean=[120.0, 110.0, 100.0], std=[50.0, 60.0, 70.0])
     pictures = torch.from_numpy(np.random.default_rng(5).uniform(0, 1, (5, 3, 112, 112)).astype(np.float32))
-    kind = surrogate.views((112, 112), white=1)
-    assert kind.mirrored
+    kind = surrogate.view((112, 112), white=1)
     shown = (pictures[:, list(kind.channels)] - torch.tensor(kind.mean).reshape(3, 1, 1)) / torch.tensor(
         kind.std
     ).reshape(3, 1, 1)
     twice = torch.stack([shown, shown.flip(3), 0.5 * shown, 0.5 * shown.flip(3)])
     references = surrogate.embed(pictures.flip(0), mirror=True, white=1)
-    losses, gradients = surrogate.loss_and_grad_of_views(twice, references, squares)
+    losses, gradients = surrogate.loss_and_grad_of_views(twice, references, squares, mirrored=True)
     expected, slope = surrogate.loss_and_grad(pictures, references, squares, mirror=True, white=1)
     assert losses.shape == (2, 5)
     np.testing.assert_allclose(losses[0], expected, rtol=1e-5)
     back = (gradients[0] + gradients[1].flip(3)) / torch.tensor(kind.std).reshape(3, 1, 1)
     np.testing.assert_allclose(back[:, np.argsort(kind.channels).tolist()], slope, rtol=1e-3, atol=1e-6)
     assert gradients[2:].any()
-    assert surrogate.views((100, 112)) is None
+    assert surrogate.view((100, 112)) is None
+    grid = torch.zeros(5, 112, 112, 2)
+    assert common_view([surrogate], [None], pictures, white=1) == kind
+    for others, grids in (([], [grid]), ([tiny(1)], [None, None]), ([tiny(1, size=(50, 50))], [None, None])):
+        assert common_view([surrogate, *others], grids, pictures) is None

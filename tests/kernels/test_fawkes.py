@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from facecure.kernels import DssimSource, FawkesMove, FawkesPlanes, fawkes_step, fawkes_step_numpy
+from facecure.kernels import DssimSource, FawkesMove, FawkesPlanes, View, fawkes_step, fawkes_step_numpy
 
 from .conftest import BITS, made, window
 
-NAMES = [field.name for field in fields(FawkesPlanes)]
+NAMES = ["modifier", "squares", "steps", "by_dssim", "pictures", "best", "shown"]
+VIEW = View([120.0, 110.0, 100.0], [50.0, 60.0, 70.0], [2, 0, 1])
 SHAPES = [(1, 11, 11), (1, 11, 40), (7, 23, 12), (2, 64, 17)]
 BOUNDS = [15.0, np.inf]
 
@@ -23,8 +24,9 @@ def started(count: int, height: int, width: int, kind: str = "noise", strength: 
     shape = source.centred.shape
     draw = lambda scale: rng.normal(0, scale, shape).astype(np.float32)  # noqa: E731
     planes = FawkesPlanes(
-        draw(strength), np.square(draw(1e-3)), np.square(draw(1e-4)), draw(1), np.zeros(shape, np.float32), draw(9)
-    )
+        draw(strength), np.square(draw(1e-3)), np.square(draw(1e-4)), draw(1), np.zeros(shape, np.float32), draw(9),
+        np.zeros(shape, np.float32), VIEW,
+    )  # fmt: skip
     move = FawkesMove(
         by_feature=draw(1e-3),
         dssim_weight=rng.uniform(0, 1e4, count).astype(np.float32),
@@ -37,7 +39,7 @@ def started(count: int, height: int, width: int, kind: str = "noise", strength: 
 
 
 def copied(planes: FawkesPlanes, dtype: type = np.float32) -> FawkesPlanes:
-    return FawkesPlanes(*(np.array(getattr(planes, name), dtype) for name in NAMES))
+    return FawkesPlanes(*(np.array(getattr(planes, name), dtype) for name in NAMES), planes.view)
 
 
 def agree(found: FawkesPlanes, expected: FawkesPlanes, rtol: float) -> None:
@@ -60,7 +62,7 @@ def test_a_step_is_the_twins(shape, kind, strength, bound, simd):
     # tanh goes through eighth powers: some thirty roundings of a change, and one of up to 255 levels
     rounding = 3e-6 * (np.abs(twin.pictures - source.centred - 128) + 10)
     assert (np.abs(planes.pictures - twin.pictures) <= rounding).all()
-    for name in ("pictures", "by_dssim"):  # the twin's own rounding aside, both move on from the same place
+    for name in ("pictures", "by_dssim", "shown"):  # the twin's own rounding aside, both move on from the same place
         getattr(twin, name)[:] = getattr(planes, name)
     value = fawkes_step(planes, source, move, bound, simd=simd)
     expected = fawkes_step_numpy(twin, source, move, bound)
@@ -106,7 +108,7 @@ def test_bits_depend_on_neither_instructions_nor_threads_nor_neighbours(simd, th
     for name in NAMES:
         np.testing.assert_array_equal(getattr(again, name), getattr(planes, name))
     part, one = slice(6, 9), slice(2, 3)
-    alone = FawkesPlanes(*(getattr(start, name)[part].copy() for name in NAMES))
+    alone = FawkesPlanes(*(getattr(start, name)[part].copy() for name in NAMES), VIEW)
     maps = (source.centred, source.centred_mean, source.contrast)
     single = DssimSource(*(m[part] for m in maps), window())
     step = replace(
@@ -115,6 +117,23 @@ def test_bits_depend_on_neither_instructions_nor_threads_nor_neighbours(simd, th
     )  # fmt: skip
     assert fawkes_step(alone, single, step, 15.0, threads=threads, simd=simd)[0] == value[2]
     np.testing.assert_array_equal(alone.modifier, planes.modifier[part])
+
+
+def test_what_is_shown_is_the_picture_normalised():
+    """And a gradient with respect to it moves the modifier as one with respect to the picture does."""
+    planes, source, move = started(2, 20, 24)
+    plain = replace(copied(planes), shown=None)
+    fawkes_step(planes, source, None, 15.0)
+    fawkes_step(plain, source, None, 15.0)
+    mean, std = (np.reshape(values, (3, 1, 1)) for values in (VIEW.mean, VIEW.std))
+    pictures = planes.pictures.reshape(2, 3, 20, 24)
+    shown = planes.shown.reshape(2, 3, 20, 24)
+    np.testing.assert_allclose(shown, (pictures[:, list(VIEW.channels)] - mean) / std, rtol=1e-5, atol=1e-6)
+    by_shown = np.empty_like(shown)
+    by_shown[:] = move.by_feature.reshape(2, 3, 20, 24)[:, list(VIEW.channels)] * std
+    fawkes_step(planes, source, replace(move, by_feature=by_shown.reshape(6, 20, 24)), 15.0)
+    fawkes_step(plain, source, move, 15.0)
+    np.testing.assert_allclose(planes.modifier, plain.modifier, rtol=1e-4, atol=1e-6)
 
 
 def test_no_pictures_and_strided_gradients():
