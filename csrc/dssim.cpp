@@ -14,8 +14,6 @@ FACECURE_INLINE double plane(const DssimSource& source, const float* perturbatio
   return dssim_plane(source, number, scratch, copy, gradient + first);
 }
 
-using Plane = double (*)(const DssimSource&, const float*, std::int64_t, DssimScratch&, float*);
-
 double plane_scalar(const DssimSource& source, const float* d, std::int64_t number, DssimScratch& scratch, float* out) {
   return plane(source, d, number, scratch, out);
 }
@@ -30,20 +28,11 @@ FACECURE_AVX512 double plane_avx512(const DssimSource& source, const float* d, s
 }
 #endif
 
-Plane plane_for(Simd simd) {
-#ifdef FACECURE_X86
-  if (simd == Simd::avx512) return plane_avx512;
-  if (simd == Simd::avx2) return plane_avx2;
-#endif
-  (void)simd;
-  return plane_scalar;
-}
-
 }  // namespace
 
 void dssim_planes(const DssimSource& source, const float* perturbation, int threads, Simd simd, double* value,
                   float* gradient) {
-  const Plane one = plane_for(simd);
+  const auto one = FACECURE_CHOOSE(simd, plane);
 #pragma omp parallel num_threads(threads)
   {
     DssimScratch scratch(source.width);

@@ -52,8 +52,6 @@ FACECURE_INLINE double plane(const FawkesStep& job, std::int64_t number, DssimSc
   return dssim_plane(job.source, number, scratch, next, job.by_dssim + first);
 }
 
-using Plane = double (*)(const FawkesStep&, std::int64_t, DssimScratch&);
-
 double plane_scalar(const FawkesStep& job, std::int64_t number, DssimScratch& scratch) {
   return plane(job, number, scratch);
 }
@@ -66,19 +64,10 @@ FACECURE_AVX512 double plane_avx512(const FawkesStep& job, std::int64_t number, 
 }
 #endif
 
-Plane plane_for(Simd simd) {
-#ifdef FACECURE_X86
-  if (simd == Simd::avx512) return plane_avx512;
-  if (simd == Simd::avx2) return plane_avx2;
-#endif
-  (void)simd;
-  return plane_scalar;
-}
-
 }  // namespace
 
 void fawkes_step(const FawkesStep& job, double* dssim) {
-  const Plane one = plane_for(job.simd);
+  const auto one = FACECURE_CHOOSE(job.simd, plane);
 #pragma omp parallel num_threads(job.threads)
   {
     DssimScratch scratch(job.source.width);

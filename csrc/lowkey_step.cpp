@@ -108,8 +108,6 @@ FACECURE_INLINE void plane(const LowKeyStep& job, std::int64_t picture, int show
   }
 }
 
-using Plane = void (*)(const LowKeyStep&, std::int64_t, int, Scratch&);
-
 void plane_scalar(const LowKeyStep& job, std::int64_t picture, int shown, Scratch& scratch) {
   plane(job, picture, shown, scratch);
 }
@@ -122,19 +120,10 @@ FACECURE_AVX512 void plane_avx512(const LowKeyStep& job, std::int64_t picture, i
 }
 #endif
 
-Plane plane_for(Simd simd) {
-#ifdef FACECURE_X86
-  if (simd == Simd::avx512) return plane_avx512;
-  if (simd == Simd::avx2) return plane_avx2;
-#endif
-  (void)simd;
-  return plane_scalar;
-}
-
 }  // namespace
 
 void lowkey_step(const LowKeyStep& job) {
-  const Plane one = plane_for(job.simd);
+  const auto one = FACECURE_CHOOSE(job.simd, plane);
 #pragma omp parallel num_threads(job.threads)
   {
     Scratch scratch(job);

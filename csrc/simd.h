@@ -24,3 +24,11 @@ Simd best_simd();
 #define FACECURE_INLINE inline
 #define FACECURE_INLINE_LAMBDA
 #endif
+
+// Of the functions name_scalar, name_avx2 and name_avx512 the one for an instruction set.
+#ifdef FACECURE_X86
+#define FACECURE_CHOOSE(simd, name) \
+  ((simd) == Simd::avx512 ? name##_avx512 : (simd) == Simd::avx2 ? name##_avx2 : name##_scalar)
+#else
+#define FACECURE_CHOOSE(simd, name) ((void)(simd), name##_scalar)
+#endif
