@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facecure.cloaks import dssim, fawkes_step, fawkes_v03, fawkes_v10, gaussian, lowkey_step, surrogate
-from facecure.cloaks.fawkes_step import Move
 from facecure.cloaks.fawkes_v03 import FawkesV03
 from facecure.cloaks.fawkes_v10 import FawkesV10
 from facecure.cloaks.loop import Cloak, Objective, Sources
@@ -29,7 +28,7 @@ from facecure.cloaks.lpips import Lpips, LpipsNetwork, squared
 from facecure.cloaks.surrogate import Surrogate
 from facecure.extractors.networks import build_network
 from facecure.extractors.networks.folding import fold_batch_norms
-from facecure.kernels import available_threads
+from facecure.kernels import FawkesMove, available_threads
 from facecure.pictures.synthetic import make_person, render
 
 BATCH = 8
@@ -211,7 +210,7 @@ def v10(dtype: torch.dtype) -> tuple[Cloak, Sources, Literal, Ours]:
     def ours(state: fawkes_v10.V10State, found: Objective) -> Tensor:
         _, by_visible = mode.penalty(found.visible, cloak.penalty)
         none = torch.zeros(BATCH, dtype=torch.bool)
-        return state.step.gradient(Move(found.gradients[0], by_visible, -state.weight, none, 1, frozen=True))
+        return state.step.gradient(FawkesMove(found.gradients[0], by_visible, -state.weight, none, 1, frozen=True))
 
     return cloak, Sources(faces, [None] * len(models), range(BATCH)), literal, ours
 
@@ -236,7 +235,7 @@ def v03(dtype: torch.dtype) -> tuple[Cloak, Sources, Literal, Ours]:
     def ours(state: fawkes_v03.V03State, found: Objective) -> Tensor:
         _, by_visible = mode.penalty(found.visible, cloak.penalty)
         none = torch.zeros(BATCH, dtype=torch.bool)
-        return state.step.gradient(Move(found.gradients[0], by_visible, torch.ones_like(by_visible), none, 1))
+        return state.step.gradient(FawkesMove(found.gradients[0], by_visible, torch.ones_like(by_visible), none, 1))
 
     return cloak, Sources(faces, [None] * len(models), range(BATCH), targets), literal, ours
 

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facecure.cloaks import dssim, fawkes_v03, fawkes_v10
-from facecure.cloaks.fawkes_step import Move, NativeStep
+from facecure.cloaks.fawkes_step import NativeStep
 from facecure.cloaks.fawkes_v03 import FawkesV03
 from facecure.cloaks.fawkes_v10 import FawkesV10
 from facecure.cloaks.loop import Cloak, Sources
 from facecure.cloaks.loop import run as iterate
 from facecure.cloaks.lowkey import LowKey
 from facecure.cloaks.surrogate import Surrogate
-from facecure.kernels import available_threads
+from facecure.kernels import FawkesMove, available_threads
 from facecure.pictures.synthetic import make_person, render
 
 CASES = [(1, 112), (8, 112), (1, 224), (8, 224)]  # pictures, side; the headline is the second
@@ -65,7 +65,7 @@ def measured(count: int, side: int, repeats: int, threads: int) -> dict[str, flo
     def native() -> None:
         excess = (ours.visible - THRESHOLD).clamp(min=0)
         ones = torch.ones(count)
-        ours(Move(by_feature, 2 * PENALTY * excess, -ones, ones > 0, RATE, frozen=True))
+        ours(FawkesMove(by_feature, 2 * PENALTY * excess, -ones, ones > 0, RATE, frozen=True))
 
     for _ in range(STEPS):
         native()

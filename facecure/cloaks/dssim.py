@@ -11,8 +11,9 @@ is computed once.
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -38,17 +39,16 @@ def native_device(values: Tensor) -> Literal["cpu", "cuda"] | None:
     return "cuda" if has_cuda and values.dtype == torch.float32 else None
 
 
-def on_cpu(source: DssimSource[Tensor]) -> DssimSource[F32]:
-    """Return the same as numpy arrays, which share the tensors' memory."""
-    return DssimSource(
-        source.centred.numpy(), source.centred_mean.numpy(), source.contrast.numpy(), source.weights.numpy()
-    )
+def arrays(job: Any) -> Any:
+    """Return a dataclass with its tensors as numpy arrays, which share their memory."""
+    values = {field.name: getattr(job, field.name) for field in fields(job)}
+    return replace(job, **{name: v.numpy() for name, v in values.items() if isinstance(v, Tensor)})
 
 
 class Dssim:
     """DSSIM from fixed sources, (N, 3, H, W) RGB 0…255, H and W at least 11.
 
-    float32 runs natively where `native_device` says so, anything else in torch.
+    `centred` are the sources less 128. float32 runs natively where `native_device` says so, anything else in torch.
     """
 
     def __init__(self, sources: Tensor) -> None:
@@ -57,23 +57,19 @@ class Dssim:
         centred = sources.double() - CENTRE
         mean = valid(centred, WINDOW)
         variance = valid(centred.square(), WINDOW) - mean.square()
-        self._centred, self._centred_mean = centred.to(sources), mean.to(sources)
+        self.centred, self._centred_mean = centred.to(sources), mean.to(sources)
         self._contrast = (2 * variance + C2).to(sources)
         self._native = native_device(sources)
 
     def planes(self) -> DssimSource[Tensor]:
         """Return what the native kernels know of the sources, on their device."""
-        maps = [m.flatten(0, 1).contiguous() for m in (self._centred, self._centred_mean, self._contrast)]
+        maps = [m.flatten(0, 1).contiguous() for m in (self.centred, self._centred_mean, self._contrast)]
         return DssimSource(maps[0], maps[1], maps[2], maps[0].new_tensor(WINDOW))
-
-    @property
-    def centred(self) -> Tensor:
-        """Return the sources less 128."""
-        return self._centred
 
     @cached_property
     def _on_cpu(self) -> DssimSource[F32]:
-        return on_cpu(self.planes())
+        found: DssimSource[F32] = arrays(self.planes())
+        return found
 
     @cached_property
     def _on_cuda(self) -> tuple[DssimSource[Tensor], Scratch]:
@@ -106,7 +102,7 @@ class Dssim:
 
         The operations, in their order, are those of the native kernels, for the same bits on the CPU.
         """
-        d, s = perturbations, self._centred
+        d, s = perturbations, self.centred
         mean_d, mean_sd, mean_dd = (along(column, WINDOW, -1) for column in _columns(d, s))
         covariance = mean_sd - self._centred_mean * mean_d
         variance = mean_dd - mean_d * mean_d

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from facecure.cloaks.adadelta import Adadelta
-from facecure.cloaks.dssim import Dssim, native_device
+from facecure.cloaks.dssim import Dssim, arrays, native_device
 from facecure.cloaks.tanh import bend
 from facecure.kernels import FawkesMove, FawkesPlanes, View
 from facecure.kernels import fawkes_step as native_step
@@ -19,31 +18,12 @@ from facecure.kernels.dssim import CENTRE
 from facecure.kernels.fawkes import denominator
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """How a batch moves on from the pictures that were judged.
-
-    `by_feature` (N, 3, H, W) is the feature distance's gradient with respect to them as they are shown; the loss counts
-    it by `feature_weight` and DSSIM's by `dssim_weight`, both (N,); where `better`, bool (N,), the picture is kept.
-    `rate` is Adadelta's; `kick` is added along the gradient's sign; `forget` zeroes the accumulators afterwards;
-    `frozen`: beyond the bound not even a gradient that leads back passes (Q9).
-    """
-
-    by_feature: Tensor
-    dssim_weight: Tensor
-    feature_weight: Tensor
-    better: Tensor
-    rate: float
-    kick: float = 0.0
-    forget: bool = False
-    frozen: bool = False
-
-
 class PlainStep:
     """The step in torch, for any device and dtype: what the native one is measured against, bit for bit on the CPU.
 
     `modifier` (N, 3, H, W) in tanh space leads from `source` to `pictures`, both 0…255, by at most `bound` grey levels;
-    `shown` are the same as `view` tells, None without one; `visible` (N,) is their DSSIM, `best` what was kept.
+    `shown` are the same as `view` tells, None without one; `visible` (N,) is their DSSIM, `best` what was kept. Of a
+    `FawkesMove` the planes are (N, 3, H, W) here.
     """
 
     def __init__(
@@ -68,7 +48,7 @@ class PlainStep:
         if self._view is not None:
             self.shown = (self.pictures[:, list(self._view.channels)] - self._mean) / self._std
 
-    def gradient(self, move: Move) -> Tensor:
+    def gradient(self, move: FawkesMove[Tensor]) -> Tensor:
         """Return the loss's gradient (N, 3, H, W) with respect to the modifier."""
         by_visible = each(move.dssim_weight / denominator(self.modifier.shape)) * self._by_dssim
         by_feature = each(move.feature_weight) * move.by_feature
@@ -85,7 +65,7 @@ class PlainStep:
         """Keep the pictures judged last as the best where told."""
         self.best = torch.where(each(better), self.pictures, self.best)
 
-    def __call__(self, move: Move) -> None:
+    def __call__(self, move: FawkesMove[Tensor]) -> None:
         """Move on."""
         self.keep(move.better)
         gradient = self.gradient(move)
@@ -118,7 +98,7 @@ class NativeStep:
         if source.is_cuda:
             self._scratch = Scratch(self._dssim.centred)
         else:
-            self._arrays = _arrays(self._planes), _arrays(self._dssim)
+            self._arrays = arrays(self._planes), arrays(self._dssim)
         self._step(None)
 
     def place(self, modifier: Tensor) -> None:
@@ -130,22 +110,19 @@ class NativeStep:
         """Keep the pictures judged last as the best where told."""
         self.best.copy_(torch.where(each(better), self.pictures, self.best))
 
-    def __call__(self, move: Move) -> None:
+    def __call__(self, move: FawkesMove[Tensor]) -> None:
         """Move on."""
         by_feature = move.by_feature.contiguous().view(self._dssim.centred.shape)
-        self._step(
-            FawkesMove(
-                by_feature, move.dssim_weight, move.feature_weight, move.better, move.rate, self._epsilon, move.kick,
-                move.forget, move.frozen,
-            )
-        )  # fmt: skip
+        self._step(replace(move, by_feature=by_feature))
 
     def _step(self, move: FawkesMove[Tensor] | None) -> None:
         if self.source.is_cuda:
-            self.visible.copy_(fawkes_step_cuda(self._planes, self._dssim, move, self._bound, self._scratch))
+            self.visible.copy_(
+                fawkes_step_cuda(self._planes, self._dssim, move, self._bound, self._epsilon, self._scratch)
+            )
             return
-        arrays = None if move is None else _arrays(move)
-        visible = native_step(*self._arrays, arrays, self._bound, threads=torch.get_num_threads())
+        given = None if move is None else arrays(move)
+        visible = native_step(*self._arrays, given, self._bound, self._epsilon, threads=torch.get_num_threads())
         self.visible.copy_(torch.from_numpy(visible))
 
 
@@ -155,12 +132,6 @@ def fawkes_step(
     """Return the step for where the tensors are, native if it can be."""
     kind = PlainStep if native_device(source) is None else NativeStep
     return kind(source, modifier, best, bound=bound, epsilon=epsilon, view=view)
-
-
-def _arrays(job: Any) -> Any:
-    """Return a dataclass with its tensors as numpy arrays, which share their memory."""
-    values = {field.name: getattr(job, field.name) for field in fields(job)}
-    return replace(job, **{name: v.numpy() for name, v in values.items() if isinstance(v, Tensor)})
 
 
 def each(values: Tensor) -> Tensor:

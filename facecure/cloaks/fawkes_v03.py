@@ -11,10 +11,11 @@ from torch import Tensor
 
 from facecure.cloaks.adadelta import EPSILON_TF1
 from facecure.cloaks.fawkes import FawkesState, Mode, summed
-from facecure.cloaks.fawkes_step import Move, fawkes_step
+from facecure.cloaks.fawkes_step import fawkes_step
 from facecure.cloaks.loop import Objective, Sources
 from facecure.cloaks.surrogate import Surrogate, common_view, lengths
 from facecure.errors import InputError
+from facecure.kernels import FawkesMove
 from facecure.types import ProtocolName
 
 _START = 1e-6
@@ -125,7 +126,7 @@ class FawkesV03:
     def update(self, state: V03State, found: Objective, better: Tensor) -> None:
         """Take an Adadelta step."""
         _, by_visible = self.mode.penalty(found.visible, self.penalty)
-        state.step(Move(found.gradients[0], by_visible, torch.ones_like(by_visible), better, self.rate(state)))
+        state.step(FawkesMove(found.gradients[0], by_visible, torch.ones_like(by_visible), better, self.rate(state)))
 
     def rate(self, state: V03State) -> float:
         """Return Adadelta's rate for the next step: a fifth lower after each whole third of the iterations."""

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from facecure.cloaks.adadelta import EPSILON_KERAS
 from facecure.cloaks.fawkes import FawkesState, Mode, summed
-from facecure.cloaks.fawkes_step import Move, each, fawkes_step
+from facecure.cloaks.fawkes_step import each, fawkes_step
 from facecure.cloaks.loop import Objective, Sources, noise, numpy
 from facecure.cloaks.surrogate import Surrogate, common_view, lengths, unit
+from facecure.kernels import FawkesMove
 from facecure.types import F32, ProtocolName
 
 _BOUND = 15.0  # grey levels
@@ -72,13 +73,13 @@ class FawkesV10:
         """Return the state before the first iteration: a little noise, by each picture's seed."""
         source = sources.pictures
         ones = source.new_ones(len(source))
-        views = zip(self.surrogates, sources.grids, strict=True)
+        seen = zip(self.surrogates, sources.grids, strict=True)
         modifier = noise(sources.seeds, source, _START)
         view = common_view(self.surrogates, sources.grids, source)
         return V10State(
             iteration=0,
             grids=sources.grids,
-            references=[unit(s.embed(source, grid)) for s, grid in views],
+            references=[unit(s.embed(source, grid)) for s, grid in seen],
             step=fawkes_step(
                 source, modifier, torch.zeros_like(source), bound=_BOUND, epsilon=EPSILON_KERAS, view=view
             ),
@@ -111,7 +112,7 @@ class FawkesV10:
         else:
             first = state.iteration == 0
             state.step(
-                Move(
+                FawkesMove(
                     found.gradients[0],
                     dssim_weight=self.mode.penalty(found.visible, self.penalty)[1],
                     feature_weight=-state.weight,

@@ -45,6 +45,7 @@ def fawkes_step_cuda(
     source: DssimSource[Tensor],
     move: FawkesMove[Tensor] | None,
     bound: float,
+    epsilon: float,
     scratch: Scratch,
 ) -> Tensor:
     """Return D float64 (N,) of the next pictures, after moving on, as `fawkes_step` does; nothing is copied.
@@ -67,7 +68,7 @@ def fawkes_step_cuda(
         dssim_weight=_address(weights, (count,)) if weights is not None else 0,
         feature_weight=_address(move.feature_weight, (count,)) if move else 0,
         better=_address(move.better, (count,), "torch.bool") if move else 0,
-        rate=move.rate if move else 0.0, rho=RHO, epsilon=move.epsilon if move else 1.0,
+        rate=move.rate if move else 0.0, rho=RHO, epsilon=epsilon,
         kick=move.kick if move else 0.0, forget=bool(move and move.forget), frozen=bool(move and move.frozen),
         bound=bound, scratch=scratch.parts.data_ptr(), value=scratch.value.data_ptr(), stream=_stream(planes.modifier),
     )  # fmt: skip

@@ -56,7 +56,7 @@ class FawkesMove(Generic[A]):
 
     `by_feature` float32 (3 N, H, W) is the feature distance's gradient with respect to the pictures as they are shown;
     `dssim_weight` and `feature_weight`, float32 (N,), are what DSSIM's and its gradient count; where `better`, bool
-    (N,), the picture is kept as the best. `rate` and `epsilon` are Adadelta's; `kick` is added along the gradient's
+    (N,), the picture is kept as the best. `rate` is Adadelta's; `kick` is added along the gradient's
     sign; `forget` zeroes the accumulators afterwards; `frozen`: beyond the bound not even a gradient that leads back
     passes (Q9).
     """
@@ -66,7 +66,6 @@ class FawkesMove(Generic[A]):
     feature_weight: A
     better: Any
     rate: float
-    epsilon: float
     kick: float = 0.0
     forget: bool = False
     frozen: bool = False
@@ -77,6 +76,7 @@ def fawkes_step(
     source: DssimSource[F32],
     move: FawkesMove[F32] | None,
     bound: float,
+    epsilon: float,
     *,
     threads: int = 0,
     simd: str | None = None,
@@ -84,8 +84,8 @@ def fawkes_step(
     """Return D (N,) of the next pictures, after moving on; `planes` are changed in place.
 
     Without a `move` the pictures are those of the modifier as it is. `bound` is that of the perturbation in grey
-    levels, `inf` for none. The same bits for every instruction set, thread count and neighbour. Raises `ValueError`
-    where shapes do not fit, `TypeError` where a plane is not contiguous float32.
+    levels, `inf` for none; `epsilon` is Adadelta's. The same bits for every instruction set, thread count and
+    neighbour. Raises `ValueError` where shapes do not fit, `TypeError` where a plane is not contiguous float32.
     """
     count = len(source.centred) // 3
     none = np.zeros(count, np.float32)
@@ -99,7 +99,7 @@ def fawkes_step(
         dssim_weight=none if move is None else move.dssim_weight / np.float32(denominator(source.centred.shape)),
         feature_weight=none if move is None else move.feature_weight,
         better=np.zeros(count, bool) if move is None else move.better,
-        rate=move.rate if move else 0.0, rho=RHO, epsilon=move.epsilon if move else 1.0,
+        rate=move.rate if move else 0.0, rho=RHO, epsilon=epsilon,
         kick=move.kick if move else 0.0, forget=bool(move and move.forget), frozen=bool(move and move.frozen),
         bound=bound, threads=threads or available_threads(), simd=simd,
     )  # fmt: skip
@@ -113,7 +113,7 @@ def denominator(shape: Sequence[int]) -> int:
 
 
 def fawkes_step_numpy(
-    planes: FawkesPlanes[F32], source: DssimSource[F32], move: FawkesMove[F32] | None, bound: float
+    planes: FawkesPlanes[F32], source: DssimSource[F32], move: FawkesMove[F32] | None, bound: float, epsilon: float
 ) -> F64:
     """Return what `fawkes_step` returns, in float64 through tanh space itself; `planes` may be float64."""
     centred = source.centred.astype(np.float64)
@@ -141,7 +141,7 @@ def fawkes_step_numpy(
             kept |= beyond * gradient > 0
         gradient = np.where(kept, gradient * slope, 0)
         planes.squares[:] = RHO * planes.squares + (1 - RHO) * gradient**2
-        step = gradient * np.sqrt((planes.steps + move.epsilon) / (planes.squares + move.epsilon))
+        step = gradient * np.sqrt((planes.steps + epsilon) / (planes.squares + epsilon))
         planes.modifier[:] = planes.modifier - move.rate * step - move.kick * np.sign(gradient)
         planes.steps[:] = RHO * planes.steps + (1 - RHO) * step**2
         if move.forget:

@@ -8,9 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from facecure.cloaks.fawkes import Mode  # noqa: E402
-from facecure.cloaks.fawkes_step import Move, PlainStep  # noqa: E402
+from facecure.cloaks.fawkes_step import PlainStep  # noqa: E402
 from facecure.cloaks.fawkes_v10 import FawkesV10  # noqa: E402
 from facecure.cloaks.loop import Sources, run  # noqa: E402
+from facecure.kernels import FawkesMove  # noqa: E402
 
 from .conftest import golden_runs, golden_surrogate, planes, rows  # noqa: E402
 
@@ -109,7 +110,7 @@ def test_gradients_agree_where_no_penalty_multiplies_the_error_of_dssim(arrays, 
         weight = torch.from_numpy(g["const_diff_used"][1].copy())
         by_feature = cloak.objective(state).gradients[0]
         none = torch.zeros_like(weight)
-        found = rows(state.step.gradient(Move(by_feature, none, -weight, none > 0, 1.0, frozen=True)))
+        found = rows(state.step.gradient(FawkesMove(by_feature, none, -weight, none > 0, 1.0, frozen=True)))
         stored = [(found, "grad_it2"), (found[:, ::4, ::4], "grad_s4_it2")]
         stored = [(ours, g[key]) for ours, key in stored if key in g]
         assert stored, name

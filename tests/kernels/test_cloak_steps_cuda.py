@@ -68,8 +68,10 @@ class TestOnADevice:
         device = on_device(planes)
         scratch = Scratch(device.modifier)
         for step in (None, move, move):
-            value = fawkes_step(planes, source, step, 15.0)
-            found = fawkes_step_cuda(device, on_device(source), step and on_device(step), 15.0, scratch)
+            value = fawkes_step(planes, source, step, 15.0, test_fawkes.EPSILON)
+            found = fawkes_step_cuda(
+                device, on_device(source), step and on_device(step), 15.0, test_fawkes.EPSILON, scratch
+            )
             np.testing.assert_allclose(found.cpu(), value, rtol=1e-12)
         for name in test_fawkes.NAMES:
             np.testing.assert_array_equal(getattr(device, name).cpu(), getattr(planes, name), name)
@@ -91,4 +93,4 @@ class TestOnADevice:
         bad = replace(device, best=device.best.double()), replace(device, best=device.best.cpu())
         for given in (*bad, replace(device, best=device.best.transpose(1, 2))):
             with pytest.raises(InputError, match="contiguous CUDA tensor"):
-                fawkes_step_cuda(given, on_device(source), on_device(move), 15.0, scratch)
+                fawkes_step_cuda(given, on_device(source), on_device(move), 15.0, test_fawkes.EPSILON, scratch)

@@ -14,6 +14,7 @@ from .conftest import BITS, made, window
 NAMES = ["modifier", "squares", "steps", "by_dssim", "pictures", "best", "shown"]
 VIEW = View([120.0, 110.0, 100.0], [50.0, 60.0, 70.0], [2, 0, 1])
 SHAPES = [(1, 11, 11), (1, 11, 40), (7, 23, 12), (2, 64, 17)]
+EPSILON = 1e-7
 BOUNDS = [15.0, np.inf]
 
 
@@ -33,7 +34,6 @@ def started(count: int, height: int, width: int, kind: str = "noise", strength: 
         feature_weight=rng.uniform(-4, 0, count).astype(np.float32),
         better=rng.random(count) < 0.5,
         rate=15.0,
-        epsilon=1e-7,
     )
     return planes, source, move
 
@@ -56,16 +56,16 @@ def agree(found: FawkesPlanes, expected: FawkesPlanes, rtol: float) -> None:
 def test_a_step_is_the_twins(shape, kind, strength, bound, simd):
     planes, source, move = started(*shape, kind, strength)
     twin = copied(planes, np.float64)
-    value = fawkes_step(planes, source, None, bound, simd=simd)
-    expected = fawkes_step_numpy(twin, source, None, bound)
+    value = fawkes_step(planes, source, None, bound, EPSILON, simd=simd)
+    expected = fawkes_step_numpy(twin, source, None, bound, EPSILON)
     np.testing.assert_allclose(value, expected, rtol=1e-3, atol=1e-10)
     # tanh goes through eighth powers: some thirty roundings of a change, and one of up to 255 levels
     rounding = 3e-6 * (np.abs(twin.pictures - source.centred - 128) + 10)
     assert (np.abs(planes.pictures - twin.pictures) <= rounding).all()
     for name in ("pictures", "by_dssim", "shown"):  # the twin's own rounding aside, both move on from the same place
         getattr(twin, name)[:] = getattr(planes, name)
-    value = fawkes_step(planes, source, move, bound, simd=simd)
-    expected = fawkes_step_numpy(twin, source, move, bound)
+    value = fawkes_step(planes, source, move, bound, EPSILON, simd=simd)
+    expected = fawkes_step_numpy(twin, source, move, bound, EPSILON)
     np.testing.assert_allclose(value, expected, rtol=2e-3, atol=1e-10)
     agree(planes, twin, 2e-3)
 
@@ -73,10 +73,10 @@ def test_a_step_is_the_twins(shape, kind, strength, bound, simd):
 @pytest.mark.parametrize("options", [{"kick": 0.01}, {"forget": True}, {"frozen": True}, {"rate": 0.0}], ids=str)
 def test_every_option_is_the_twins(options):
     planes, source, move = started(3, 20, 25, strength=0.3)
-    fawkes_step(planes, source, None, 15.0)
+    fawkes_step(planes, source, None, 15.0, EPSILON)
     twin, move = copied(planes, np.float64), replace(move, **options)
-    fawkes_step(planes, source, move, 15.0)
-    fawkes_step_numpy(twin, source, move, 15.0)
+    fawkes_step(planes, source, move, 15.0, EPSILON)
+    fawkes_step_numpy(twin, source, move, 15.0, EPSILON)
     agree(planes, twin, 2e-3)
     assert planes.squares.any() != bool(options.get("forget"))
 
@@ -86,12 +86,12 @@ def test_pixels_beyond_the_bound_move_back_unless_frozen():
     planes, source, move = started(1, 20, 20, strength=0)
     planes.modifier[:] = 0.5
     planes.squares[:] = planes.steps[:] = 0
-    fawkes_step(planes, source, None, 15.0)
+    fawkes_step(planes, source, None, 15.0, EPSILON)
     beyond = planes.pictures - (source.centred + 128) >= 15
     assert beyond.any()
     for frozen in (True, False):
         moving = copied(planes)
-        fawkes_step(moving, source, replace(move, frozen=frozen), 15.0)
+        fawkes_step(moving, source, replace(move, frozen=frozen), 15.0, EPSILON)
         moved = moving.modifier[beyond] - np.float32(0.5)
         assert (moved <= 0).all()
         assert moved.any() != frozen
@@ -102,9 +102,9 @@ def test_pixels_beyond_the_bound_move_back_unless_frozen():
 def test_bits_depend_on_neither_instructions_nor_threads_nor_neighbours(simd, threads):
     planes, source, move = started(7, 45, 70)
     start = copied(planes)
-    value = fawkes_step(planes, source, move, 15.0, threads=1, simd="scalar")
+    value = fawkes_step(planes, source, move, 15.0, EPSILON, threads=1, simd="scalar")
     again = copied(start)
-    np.testing.assert_array_equal(fawkes_step(again, source, move, 15.0, threads=threads, simd=simd), value)
+    np.testing.assert_array_equal(fawkes_step(again, source, move, 15.0, EPSILON, threads=threads, simd=simd), value)
     for name in NAMES:
         np.testing.assert_array_equal(getattr(again, name), getattr(planes, name))
     part, one = slice(6, 9), slice(2, 3)
@@ -115,7 +115,7 @@ def test_bits_depend_on_neither_instructions_nor_threads_nor_neighbours(simd, th
         move, by_feature=move.by_feature[part], dssim_weight=move.dssim_weight[one],
         feature_weight=move.feature_weight[one], better=move.better[one],
     )  # fmt: skip
-    assert fawkes_step(alone, single, step, 15.0, threads=threads, simd=simd)[0] == value[2]
+    assert fawkes_step(alone, single, step, 15.0, EPSILON, threads=threads, simd=simd)[0] == value[2]
     np.testing.assert_array_equal(alone.modifier, planes.modifier[part])
 
 
@@ -123,39 +123,39 @@ def test_what_is_shown_is_the_picture_normalised():
     """And a gradient with respect to it moves the modifier as one with respect to the picture does."""
     planes, source, move = started(2, 20, 24)
     plain = replace(copied(planes), shown=None)
-    fawkes_step(planes, source, None, 15.0)
-    fawkes_step(plain, source, None, 15.0)
+    fawkes_step(planes, source, None, 15.0, EPSILON)
+    fawkes_step(plain, source, None, 15.0, EPSILON)
     mean, std = (np.reshape(values, (3, 1, 1)) for values in (VIEW.mean, VIEW.std))
     pictures = planes.pictures.reshape(2, 3, 20, 24)
     shown = planes.shown.reshape(2, 3, 20, 24)
     np.testing.assert_allclose(shown, (pictures[:, list(VIEW.channels)] - mean) / std, rtol=1e-5, atol=1e-6)
     by_shown = np.empty_like(shown)
     by_shown[:] = move.by_feature.reshape(2, 3, 20, 24)[:, list(VIEW.channels)] * std
-    fawkes_step(planes, source, replace(move, by_feature=by_shown.reshape(6, 20, 24)), 15.0)
-    fawkes_step(plain, source, move, 15.0)
+    fawkes_step(planes, source, replace(move, by_feature=by_shown.reshape(6, 20, 24)), 15.0, EPSILON)
+    fawkes_step(plain, source, move, 15.0, EPSILON)
     np.testing.assert_allclose(planes.modifier, plain.modifier, rtol=1e-4, atol=1e-6)
 
 
 def test_no_pictures_and_strided_gradients():
     planes, source, move = started(0, 20, 20)
-    assert fawkes_step(planes, source, move, 15.0).shape == (0,)
+    assert fawkes_step(planes, source, move, 15.0, EPSILON).shape == (0,)
     planes, source, move = started(2, 20, 24)
     wide = np.zeros((6, 20, 48), np.float32)
     wide[:, :, ::2] = move.by_feature
     again = copied(planes)
-    fawkes_step(planes, source, move, 15.0)
-    fawkes_step(again, source, replace(move, by_feature=wide[:, :, ::2]), 15.0)
+    fawkes_step(planes, source, move, 15.0, EPSILON)
+    fawkes_step(again, source, replace(move, by_feature=wide[:, :, ::2]), 15.0, EPSILON)
     np.testing.assert_array_equal(again.modifier, planes.modifier)
 
 
 def test_what_does_not_fit_is_refused():
     planes, source, move = started(2, 20, 24)
     with pytest.raises(ValueError, match="by_feature"):
-        fawkes_step(planes, source, replace(move, by_feature=move.by_feature[:3]), 15.0)
+        fawkes_step(planes, source, replace(move, by_feature=move.by_feature[:3]), 15.0, EPSILON)
     with pytest.raises(ValueError, match="per picture"):
-        fawkes_step(planes, source, replace(move, better=np.ones(3, bool)), 15.0)
+        fawkes_step(planes, source, replace(move, better=np.ones(3, bool)), 15.0, EPSILON)
     with pytest.raises(ValueError, match="shape of the source"):
-        fawkes_step(replace(planes, best=planes.best[:, :10].copy()), source, move, 15.0)
+        fawkes_step(replace(planes, best=planes.best[:, :10].copy()), source, move, 15.0, EPSILON)
     for bad in (planes.best.astype(np.float64), planes.best.transpose(0, 2, 1).copy().transpose(0, 2, 1)):
         with pytest.raises(TypeError):  # a copy would be changed instead
-            fawkes_step(replace(planes, best=bad), source, move, 15.0)
+            fawkes_step(replace(planes, best=bad), source, move, 15.0, EPSILON)
