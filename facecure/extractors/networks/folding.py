@@ -8,12 +8,20 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
+class _Tracer(fx.Tracer):
+    """Takes modules without children as they are: what they do with shapes cannot be traced, nor need it be."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return next(m.children(), None) is None or super().is_leaf_module(m, module_qualified_name)
+
+
 def fold_batch_norms(network: nn.Module) -> nn.Module:
     """Return a copy of a network in evaluation mode in which no convolution is followed by a batch norm of its own.
 
     Outputs differ by rounding alone. The network must be traceable by `torch.fx`: no branches that depend on values.
     """
-    traced = fx.symbolic_trace(copy.deepcopy(network).eval())
+    network = copy.deepcopy(network).eval()
+    traced = fx.GraphModule(network, _Tracer().trace(network))
     modules = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
         before = node.args[0] if node.args else None

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor, nn
 
+from facecure.extractors.networks.network import Network
+
 # expansion, width, blocks, stride of the first
 _PLAN = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
 
@@ -66,7 +68,7 @@ def _relu6_layers(before: int, wide: int, after: int, stride: int) -> nn.Sequent
     )
 
 
-class MobileFaceNetPReLU(nn.Module):
+class MobileFaceNetPReLU(Network):
     """MobileFaceNet for 112×96 faces (xiaoccer, CASIA-WebFace, 2018)."""
 
     def __init__(self) -> None:
@@ -112,7 +114,7 @@ class _Global(nn.Module):
         return self.bn(self.depthwise(x))  # type: ignore[no-any-return]
 
 
-class MobileFaceNetReLU6(nn.Module):
+class MobileFaceNetReLU6(Network):
     """MobileFaceNet for 112×112 faces (foamliu, MS-Celeb-1M refined, 2019)."""
 
     def __init__(self) -> None:

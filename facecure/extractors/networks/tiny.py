@@ -6,10 +6,12 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from facecure.extractors.networks.network import Network
+
 SIZE, EMBEDDING = 64, 64
 
 
-class Plain(nn.Module):
+class Plain(Network):
     """Four strided convolutions with ReLU and a linear head, after the networks of the 2010s."""
 
     def __init__(self) -> None:
@@ -45,7 +47,7 @@ class _Bottleneck(nn.Module):
         return x + y if self.shortcut else y
 
 
-class Mobile(nn.Module):
+class Mobile(Network):
     """Inverted bottlenecks and a global depthwise convolution, after MobileFaceNet (arXiv 1804.07573)."""
 
     def __init__(self) -> None:
@@ -77,7 +79,7 @@ class _Mixing(nn.Module):
         return x + self.over_width(self.norm_width(x))  # type: ignore[no-any-return]
 
 
-class Mixer(nn.Module):
+class Mixer(Network):
     """Patches of 8×8 through four mixing layers: no convolution over the picture."""
 
     def __init__(self) -> None:

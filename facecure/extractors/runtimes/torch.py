@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -22,25 +20,29 @@ if TYPE_CHECKING:
 
 
 def load_network(spec: ExtractorSpec) -> tuple[nn.Module, str]:
-    """Return the spec's network in evaluation mode with all its weights, and their SHA-256.
+    """Return the spec's network in evaluation mode with all its weights, and their file's SHA-256.
 
-    The file is a state dict, or a checkpoint with exactly one inside. Raises `InputError` where a parameter is missing,
-    left over or of another shape: a network is loaded whole or not at all.
+    Raises `InputError` where a tensor is missing, left over, of another shape or not finite: a network is loaded whole
+    or not at all.
     """
     try:
-        import torch
+        import torch  # noqa: F401
     except ImportError as error:
         raise MissingDependency("torch", "cpu") from error
+    from facecure.extractors.formats import read_weights
+    from facecure.extractors.networks.network import load
+
     if spec.architecture is None:
         raise InputError(
             f"extractor {spec.name}: gradients need torch weights; name a torch file as weights and its network with "
             "architecture"
         )
     data = spec.verified_weights()
-    network = build_network(spec.architecture)
     try:
-        network.load_state_dict(_state(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)))
-    except (RuntimeError, ValueError, pickle.UnpicklingError, EOFError) as error:
+        weights = read_weights(data)
+        network = build_network(spec.architecture, weights.config)
+        load(network, weights.tensors)
+    except InputError as error:
         raise InputError(f"extractor {spec.name}: {spec.weights} is no {spec.architecture}: {error}") from error
     return network.eval().requires_grad_(False), hashlib.sha256(data).hexdigest()
 
@@ -52,21 +54,6 @@ def state_sha256(network: nn.Module) -> str:
         found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         found.update(value.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()
-
-
-def _state(loaded: Any) -> dict[str, Any]:
-    """Return the state dict in what a file holds; raises `ValueError` where that is not one."""
-    import torch
-
-    def is_state(value: Any) -> bool:
-        return isinstance(value, dict) and bool(value) and all(isinstance(v, torch.Tensor) for v in value.values())
-
-    if is_state(loaded):
-        return dict(loaded)
-    inside = [value for value in loaded.values() if is_state(value)] if isinstance(loaded, dict) else []
-    if len(inside) != 1:
-        raise ValueError(f"it holds {len(inside)} state dicts, not one")
-    return dict(inside[0])
 
 
 @contextmanager

@@ -1,0 +1,172 @@
+"""Any Keras model of known layers, built from the config that its file carries: nothing about it is guessed.
+
+Fawkes' extractors are such files; what is in them (DenseNet, EfficientNet-like chains of sub-models) only they say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from facecure.errors import InputError
+from facecure.extractors.networks.keras_layers import Config, KerasLayer, Weight, make_layer
+from facecure.extractors.networks.network import Network
+
+_MODELS = ("Functional", "Model", "Sequential")
+_Call = tuple[str, int, list[tuple[str, int]]]  # a layer, which of its calls, and the calls it reads
+
+
+class KerasGraph(Network):
+    """A model as a graph of calls of its layers; nested models are layers."""
+
+    def __init__(self, config: dict[str, Any] | None, shapes: Sequence[Sequence[int]] = ()) -> None:
+        """Build the network; `shapes` (C, H, W) of its inputs where it is nested.
+
+        Raises `InputError` naming a layer that is not known.
+        """
+        super().__init__()
+        if config is None:
+            raise InputError("it holds weights without a model: its architecture has to be named instead of keras")
+        if config.get("class_name") not in _MODELS:
+            raise InputError(f"it holds a model of class {config.get('class_name')!r}, not a graph of layers")
+        inner = config["config"]
+        layers = inner["layers"] if isinstance(inner, dict) else inner  # Sequential was a plain list in Keras 1
+        self.layers = nn.ModuleDict()
+        self.names: list[str] = []  # Keras', in the file's order
+        self.calls: list[_Call] = []
+        self.trains = bool(config["config"].get("trainable", True)) if isinstance(inner, dict) else True
+        if config["class_name"] == "Sequential":
+            layers, self.inputs, self.outputs = _as_graph(layers)
+        else:
+            self.inputs = _ends(inner["input_layers"])
+            self.outputs = _ends(inner["output_layers"])
+        if len(self.outputs) != 1:
+            raise InputError(f"it has {len(self.outputs)} outputs, not one embedding")
+        self._build(layers, list(shapes))
+
+    def _build(self, layers: list[dict[str, Any]], shapes: list[Sequence[int]]) -> None:
+        """Make the layers in an order in which each one's inputs are there, following shapes through them."""
+        known: dict[tuple[str, int], Tensor] = {}
+        entries = {entry["config"].get("name", entry.get("name")): entry for entry in layers}
+        self.names = list(entries)
+        nodes = {name: _nodes(entry) for name, entry in entries.items()}
+
+        def call(read: tuple[str, int]) -> tuple[str, int]:
+            """Return which call of a layer is read; a nested model's own making counts as its first for Keras."""
+            name, number = read
+            first = entries[name]["class_name"] in _MODELS
+            return name, 0 if len(nodes[name]) < 2 else number - first
+
+        waiting = [(name, i, [*map(call, reads)]) for name in entries for i, reads in enumerate(nodes[name])]
+        self.inputs, self.outputs = [*map(call, self.inputs)], [*map(call, self.outputs)]
+        for name, _ in self.inputs:
+            config = entries[name]["config"]
+            shape = shapes.pop(0) if shapes else _channels_first(config, name)
+            known[name, 0] = torch.zeros(1, *shape)
+        while waiting:
+            ready = [call for call in waiting if all(read in known for read in call[2])]
+            if not ready:
+                raise InputError(f"its layers {', '.join(sorted({call[0] for call in waiting})[:4])} have no inputs")
+            for name, number, reads in ready:
+                inputs = [known[read] for read in reads]
+                if _key(name) not in self.layers:
+                    self.layers[_key(name)] = self._layer(entries[name], name, [x.shape[1:] for x in inputs])
+                with torch.no_grad():
+                    known[name, number] = self.layers[_key(name)](*inputs)
+                self.calls.append((name, number, reads))
+            waiting = [call for call in waiting if call not in ready]
+
+    @staticmethod
+    def _layer(entry: dict[str, Any], name: str, shapes: list[Sequence[int]]) -> nn.Module:
+        if entry["class_name"] in _MODELS:
+            return KerasGraph(entry, shapes)
+        config: Config = {**entry["config"], "name": name}
+        return make_layer(entry["class_name"], config, shapes)
+
+    def forward(self, *pictures: Tensor) -> Tensor:
+        """Return the model's output of its inputs (N, C, H, W)."""
+        known = {read: picture for read, picture in zip(self.inputs, pictures, strict=True)}
+        for name, number, reads in self.calls:
+            known[name, number] = self.layers[_key(name)](*(known[read] for read in reads))
+        return known[self.outputs[0]]
+
+    def official(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the file's tensors under this network's names, by Keras' own rule: layer by layer, in order."""
+        groups: dict[str, list[str]] = {}
+        for key in tensors:
+            groups.setdefault(key.partition(":")[0], []).append(key)
+        found: dict[str, Tensor] = {}
+        for name in self.names:
+            if _key(name) not in self.layers:
+                continue  # an input
+            wanted = list(_weights(self.layers[_key(name)], f"layers.{_key(name)}."))
+            keys = groups.pop(name, [])
+            for key, (there, kind, convert) in zip(keys, wanted, strict=False):
+                named = key.rpartition(":")[2].rpartition("/")[2]
+                found[there if named == kind else key] = convert(tensors[key]) if named == kind else tensors[key]
+            found |= {key: tensors[key] for key in keys[len(wanted) :]}
+        return found | {key: tensors[key] for keys in groups.values() for key in keys}
+
+
+def _weights(layer: nn.Module, prefix: str) -> Iterator[tuple[str, str, Any]]:
+    """Yield name here, name in Keras and conversion, in Keras' order: what training changes goes first."""
+    both = list(_ordered(layer, prefix, True))
+    for trained in (True, False):
+        yield from ((prefix_ + w[2], w[0], w[3]) for prefix_, w, trains in both if trains is trained)
+
+
+def _ordered(layer: nn.Module, prefix: str, trains: bool) -> Iterator[tuple[str, Weight, bool]]:
+    if isinstance(layer, KerasGraph):
+        below = [(f"{prefix}layers.{_key(n)}.", layer.layers[_key(n)]) for n in layer.names if _key(n) in layer.layers]
+        every = [item for name, one in below for item in _ordered(one, name, trains and layer.trains)]
+        # Keras lists a nested model's weights as one layer's
+        yield from sorted(every, key=lambda item: not item[2])
+    elif isinstance(layer, KerasLayer):
+        trains = trains and bool(layer.config.get("trainable", True))
+        for weight in layer.weights:
+            yield prefix, weight, weight[1] and trains
+
+
+def _key(name: str) -> str:
+    """Return a layer's name as torch allows it: without dots."""
+    return name.replace(".", "_")
+
+
+def _ends(ends: list[Any]) -> list[tuple[str, int]]:
+    """Return a model's inputs or outputs; a single one may stand without a list around it."""
+    ends = [ends] if ends and isinstance(ends[0], str) else ends
+    return [(str(name), int(number)) for name, number, *_ in ends]
+
+
+def _nodes(entry: dict[str, Any]) -> list[list[tuple[str, int]]]:
+    """Return the calls of a layer, each as the calls that it reads; inputs have none."""
+    nodes = []
+    for node in entry.get("inbound_nodes", []):
+        if isinstance(node, dict):
+            raise InputError("it was written by Keras 3; save it with tf-keras, or convert it to ONNX")
+        reads = [node] if node and isinstance(node[0], str) else node
+        if any(kwargs for *_, kwargs in (read[3:] or [{}] for read in reads)):
+            raise InputError(f"layer {entry.get('name')} is called with arguments besides its inputs")
+        nodes.append([(str(read[0]), int(read[1])) for read in reads])
+    return nodes
+
+
+def _as_graph(layers: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[tuple[str, int]], list[tuple[str, int]]]:  # noqa: E501
+    """Return the layers of a Sequential as those of a graph, with its input and output."""
+    names = [entry["config"].get("name") or entry.get("name") for entry in layers]
+    chain = [dict(entry, inbound_nodes=[[[before, 0, 0, {}]]]) for before, entry in zip(names, layers[1:], strict=False)]
+    if layers[0]["class_name"] == "InputLayer":
+        return [layers[0], *chain], [(names[0], 0)], [(names[-1], 0)]
+    start = {"class_name": "InputLayer", "config": dict(layers[0]["config"], name="")}
+    first = dict(layers[0], inbound_nodes=[[["", 0, 0, {}]]])
+    return [start, first, *chain], [("", 0)], [(names[-1], 0)]
+
+
+def _channels_first(config: Config, name: str) -> tuple[int, ...]:
+    shape = config.get("batch_input_shape") or config.get("batch_shape")
+    if not shape or None in shape[1:]:
+        raise InputError(f"its input {name} has no fixed size, {shape}")
+    return (shape[-1], *shape[1:-1])

@@ -1,0 +1,33 @@
+"""Keras' weights in torch's axes, one layer's weight at a time; unknown ones keep a name that nothing loads."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+_BATCH_NORM = {
+    "gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var",
+}  # fmt: skip
+
+
+def _last(kind: str) -> str:
+    """Return `kernel` of `kernel`, or of `inner/kernel` as some files have it."""
+    return kind.rpartition("/")[2]
+
+
+def convolution(name: str, kind: str, value: Tensor) -> dict[str, Tensor]:
+    """Return a convolution's weight: Keras has rows, columns, inputs, outputs."""
+    if _last(kind) == "kernel" and value.ndim == 4:
+        return {f"{name}.weight": value.permute(3, 2, 0, 1)}
+    return {f"{name}.{_last(kind)}": value}
+
+
+def dense(name: str, kind: str, value: Tensor) -> dict[str, Tensor]:
+    """Return a fully connected layer's weight: Keras has inputs, outputs."""
+    if _last(kind) == "kernel" and value.ndim == 2:
+        return {f"{name}.weight": value.T}
+    return {f"{name}.{_last(kind)}": value}
+
+
+def batch_norm(name: str, kind: str, value: Tensor) -> dict[str, Tensor]:
+    """Return one of a batch norm's four values."""
+    return {f"{name}.{_BATCH_NORM.get(_last(kind), kind)}": value}
