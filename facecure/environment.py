@@ -17,7 +17,7 @@ EXTRAS = {
     "tensorrt": ("tensorrt",),
     "ray": ("ray",),
     "report": ("matplotlib",),
-    "convert": ("tf-keras", "tf2onnx"),
+    "convert": ("h5py",),
     "parquet": ("pyarrow",),
 }
 _BASE = ("facecure", "numpy", "pillow", "opencv-python-headless")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from facecure.errors import InputError, MissingDependency
 from facecure.extractors.formats import Weights
@@ -27,7 +26,7 @@ def read_keras(data: bytes) -> Weights:
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             config = file.attrs.get("model_config")
-            root = file["model_weights"] if "model_weights" in file else file
+            root = file.get("model_weights", file)
             tensors = {}
             for layer in _names(root, "layer_names"):
                 for name in _names(root[layer], "weight_names"):

@@ -24,14 +24,14 @@ def read_pytorch(data: bytes) -> dict[str, Tensor]:
 
     Raises `InputError` for anything else; a pickle that needs more than tensors is refused with a recipe.
     """
+    if not data.startswith((b"PK", b"\x80")):
+        raise InputError("it is no PyTorch file: neither a zip archive nor a pickle")
     try:
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if not data.startswith((b"PK", b"\x80")):
-            raise InputError("it is no PyTorch file") from error
         first = str(error).strip().splitlines()[0]
         raise InputError(f"{_RECIPE}\ntorch says: {first}") from error
-    except (RuntimeError, ValueError, EOFError) as error:
+    except Exception as error:  # whatever damaged bytes lead the unpickler to
         raise InputError(f"it is no PyTorch file, or a damaged one: {error}") from error
     if _is_state(loaded):
         return dict(loaded)

@@ -32,7 +32,9 @@ def read_torchscript(archive: zipfile.ZipFile) -> dict[str, Tensor]:
         with archive.open(f"{root}/data.pkl") as stream:
             module = _Unpickler(stream, archive, f"{root}/data").load()
     except (pickle.UnpicklingError, KeyError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
-        raise InputError(f"it is a TorchScript archive that holds more than a module, or is damaged: {error}") from error
+        raise InputError(
+            f"it is a TorchScript archive that holds more than a module, or is damaged: {error}"
+        ) from error
     return dict(_tensors(module, ""))
 
 

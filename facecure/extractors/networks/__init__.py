@@ -25,7 +25,7 @@ ARCHITECTURES = {
     "iresnet34": "iresnet:IResNet34",
     "iresnet50": "iresnet:IResNet50",
     "iresnet100": "iresnet:IResNet100",
-    "keras": "keras_graph:KerasGraph",
+    "keras": "keras.graph:KerasGraph",
     "magface-iresnet18": "iresnet:MagFace18",
     "magface-iresnet50": "iresnet:MagFace50",
     "magface-iresnet100": "iresnet:MagFace100",

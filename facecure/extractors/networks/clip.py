@@ -21,7 +21,8 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what the tokens (N, T, width) see of each other."""
-        heads = nn.functional.linear(x, self.in_proj_weight, self.in_proj_bias).unflatten(2, (3, _HEADS, -1))
+        heads = nn.functional.linear(x, self.in_proj_weight, self.in_proj_bias)
+        heads = heads.reshape(x.shape[0], x.shape[1], 3, _HEADS, _WIDTH // _HEADS)
         query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)  # (N, heads, T, width / heads) each
         seen = nn.functional.scaled_dot_product_attention(query, key, value)
         return self.out_proj(seen.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]

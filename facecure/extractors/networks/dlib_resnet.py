@@ -1,4 +1,4 @@
-"""dlib's face recognition ResNet of 29 convolutions (examples/dnn_face_recognition_ex.cpp, 2017) from its `.dat` file."""
+"""dlib's face recognition ResNet of 29 convolutions (2017, examples/dnn_face_recognition_ex.cpp) from its `.dat`."""
 
 from __future__ import annotations
 

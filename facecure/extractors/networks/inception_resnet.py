@@ -7,7 +7,7 @@ import re
 import torch
 from torch import Tensor, nn
 
-from facecure.extractors.networks.keras_names import batch_norm, convolution, dense
+from facecure.extractors.networks.keras.names import batch_norm, convolution, dense
 from facecure.extractors.networks.network import Network
 
 _EPSILON = 1e-3  # of TensorFlow's batch norm

@@ -1,4 +1,4 @@
-"""iResNets (ArcFace's ResNets, arXiv 1801.07698, §3.1 "improved residual unit"): InsightFace's, MagFace's, DeepFace's."""
+"""iResNets, the "improved residual units" of ArcFace (arXiv 1801.07698): InsightFace's, MagFace's, DeepFace's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from torch import Tensor, nn
 
-from facecure.extractors.networks.keras_names import batch_norm, convolution, dense
+from facecure.extractors.networks.keras.names import batch_norm, convolution, dense
 from facecure.extractors.networks.network import Network
 
 _WIDTHS = (64, 128, 256, 512)
@@ -36,7 +36,9 @@ class IResNet(Network):
     """Faces (N, 3, 112, 112) to raw embeddings (N, 512); `epsilon` of all batch norms differs between publishers."""
 
     anchor = "layer1.0.bn1.weight"
-    beyond = r"(module\.)?(fc|parallel_fc)\.weight"  # MagFace's classifier, beside features.module.… or module.features.…
+    beyond = (
+        r"(module\.)?(fc|parallel_fc)\.weight"  # MagFace's classifier, beside features.module.… or module.features.…
+    )
     epsilon = 1e-5  # InsightFace, recognition/arcface_torch
     blocks: tuple[int, ...]
 

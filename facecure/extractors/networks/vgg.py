@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from facecure.extractors.networks.keras_names import convolution
+from facecure.extractors.networks.keras.names import convolution
 from facecure.extractors.networks.network import Network
 
 _STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # width, convolutions

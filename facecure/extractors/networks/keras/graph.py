@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from facecure.errors import InputError
-from facecure.extractors.networks.keras_layers import Config, KerasLayer, Weight, make_layer
+from facecure.extractors.networks.keras.layer import Config, KerasLayer, Weight
+from facecure.extractors.networks.keras.layers import make_layer
 from facecure.extractors.networks.network import Network
 
 _MODELS = ("Functional", "Model", "Sequential")
@@ -22,8 +23,8 @@ _Call = tuple[str, int, list[tuple[str, int]]]  # a layer, which of its calls, a
 class KerasGraph(Network):
     """A model as a graph of calls of its layers; nested models are layers."""
 
-    def __init__(self, config: dict[str, Any] | None, shapes: Sequence[Sequence[int]] = ()) -> None:
-        """Build the network; `shapes` (C, H, W) of its inputs where it is nested.
+    def __init__(self, config: dict[str, Any] | None, shape: Sequence[int] | None = None) -> None:
+        """Build the network; `shape` (C, H, W) is its input's where it is nested.
 
         Raises `InputError` naming a layer that is not known.
         """
@@ -39,15 +40,12 @@ class KerasGraph(Network):
         self.calls: list[_Call] = []
         self.trains = bool(config["config"].get("trainable", True)) if isinstance(inner, dict) else True
         if config["class_name"] == "Sequential":
-            layers, self.inputs, self.outputs = _as_graph(layers)
+            layers, self.input, self.output = _as_graph(layers)
         else:
-            self.inputs = _ends(inner["input_layers"])
-            self.outputs = _ends(inner["output_layers"])
-        if len(self.outputs) != 1:
-            raise InputError(f"it has {len(self.outputs)} outputs, not one embedding")
-        self._build(layers, list(shapes))
+            self.input, self.output = _end(inner, "input_layers"), _end(inner, "output_layers")
+        self._build(layers, shape)
 
-    def _build(self, layers: list[dict[str, Any]], shapes: list[Sequence[int]]) -> None:
+    def _build(self, layers: list[dict[str, Any]], shape: Sequence[int] | None) -> None:
         """Make the layers in an order in which each one's inputs are there, following shapes through them."""
         known: dict[tuple[str, int], Tensor] = {}
         entries = {entry["config"].get("name", entry.get("name")): entry for entry in layers}
@@ -57,15 +55,12 @@ class KerasGraph(Network):
         def call(read: tuple[str, int]) -> tuple[str, int]:
             """Return which call of a layer is read; a nested model's own making counts as its first for Keras."""
             name, number = read
-            first = entries[name]["class_name"] in _MODELS
-            return name, 0 if len(nodes[name]) < 2 else number - first
+            first = name in entries and entries[name]["class_name"] in _MODELS
+            return name, 0 if len(nodes.get(name, [])) < 2 else number - first
 
         waiting = [(name, i, [*map(call, reads)]) for name in entries for i, reads in enumerate(nodes[name])]
-        self.inputs, self.outputs = [*map(call, self.inputs)], [*map(call, self.outputs)]
-        for name, _ in self.inputs:
-            config = entries[name]["config"]
-            shape = shapes.pop(0) if shapes else _channels_first(config, name)
-            known[name, 0] = torch.zeros(1, *shape)
+        self.input, self.output = call(self.input), call(self.output)
+        known[self.input] = torch.zeros(1, *(shape or _channels_first(entries[self.input[0]]["config"])))
         while waiting:
             ready = [call for call in waiting if all(read in known for read in call[2])]
             if not ready:
@@ -82,16 +77,16 @@ class KerasGraph(Network):
     @staticmethod
     def _layer(entry: dict[str, Any], name: str, shapes: list[Sequence[int]]) -> nn.Module:
         if entry["class_name"] in _MODELS:
-            return KerasGraph(entry, shapes)
+            return KerasGraph(entry, shapes[0])
         config: Config = {**entry["config"], "name": name}
         return make_layer(entry["class_name"], config, shapes)
 
-    def forward(self, *pictures: Tensor) -> Tensor:
-        """Return the model's output of its inputs (N, C, H, W)."""
-        known = {read: picture for read, picture in zip(self.inputs, pictures, strict=True)}
+    def forward(self, faces: Tensor) -> Tensor:
+        """Return the model's output of its input (N, C, H, W)."""
+        known = {self.input: faces}
         for name, number, reads in self.calls:
             known[name, number] = self.layers[_key(name)](*(known[read] for read in reads))
-        return known[self.outputs[0]]
+        return known[self.output]
 
     def official(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the file's tensors under this network's names, by Keras' own rule: layer by layer, in order."""
@@ -135,10 +130,13 @@ def _key(name: str) -> str:
     return name.replace(".", "_")
 
 
-def _ends(ends: list[Any]) -> list[tuple[str, int]]:
-    """Return a model's inputs or outputs; a single one may stand without a list around it."""
+def _end(model: dict[str, Any], key: str) -> tuple[str, int]:
+    """Return a model's only input or output; it may stand without a list around it."""
+    ends = model[key]
     ends = [ends] if ends and isinstance(ends[0], str) else ends
-    return [(str(name), int(number)) for name, number, *_ in ends]
+    if len(ends) != 1:
+        raise InputError(f"it has {len(ends)} {key.replace('_', ' ')}, not one")
+    return str(ends[0][0]), int(ends[0][1])
 
 
 def _nodes(entry: dict[str, Any]) -> list[list[tuple[str, int]]]:
@@ -154,19 +152,21 @@ def _nodes(entry: dict[str, Any]) -> list[list[tuple[str, int]]]:
     return nodes
 
 
-def _as_graph(layers: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[tuple[str, int]], list[tuple[str, int]]]:  # noqa: E501
+def _as_graph(layers: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], tuple[str, int], tuple[str, int]]:
     """Return the layers of a Sequential as those of a graph, with its input and output."""
-    names = [entry["config"].get("name") or entry.get("name") for entry in layers]
-    chain = [dict(entry, inbound_nodes=[[[before, 0, 0, {}]]]) for before, entry in zip(names, layers[1:], strict=False)]
+    names = [str(entry["config"].get("name") or entry.get("name")) for entry in layers]
+    chain = [
+        dict(entry, inbound_nodes=[[[before, 0, 0, {}]]]) for before, entry in zip(names, layers[1:], strict=False)
+    ]
     if layers[0]["class_name"] == "InputLayer":
-        return [layers[0], *chain], [(names[0], 0)], [(names[-1], 0)]
+        return [layers[0], *chain], (names[0], 0), (names[-1], 0)
     start = {"class_name": "InputLayer", "config": dict(layers[0]["config"], name="")}
     first = dict(layers[0], inbound_nodes=[[["", 0, 0, {}]]])
-    return [start, first, *chain], [("", 0)], [(names[-1], 0)]
+    return [start, first, *chain], ("", 0), (names[-1], 0)
 
 
-def _channels_first(config: Config, name: str) -> tuple[int, ...]:
+def _channels_first(config: Config) -> tuple[int, ...]:
     shape = config.get("batch_input_shape") or config.get("batch_shape")
     if not shape or None in shape[1:]:
-        raise InputError(f"its input {name} has no fixed size, {shape}")
+        raise InputError(f"its input {config['name']} has no fixed size but {shape}")
     return (shape[-1], *shape[1:-1])

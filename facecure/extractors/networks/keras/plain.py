@@ -1,0 +1,153 @@
+"""Keras' layers without weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from facecure.errors import InputError
+from facecure.extractors.networks.keras.layer import Config, KerasLayer, activation, padded, pair, torch_axis
+
+
+class Relu(KerasLayer):
+    """Keras' ReLU with its maximum, threshold and slope below it."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return the activation: f(x) = x from the threshold to the maximum, slope · (x − threshold) below."""
+        highest, slope, threshold = (self.config.get(k) for k in ("max_value", "negative_slope", "threshold"))
+        threshold = float(threshold or 0)
+        x = torch.where(inputs[0] >= threshold, inputs[0], float(slope or 0) * (inputs[0] - threshold))
+        return x if highest is None else x.clamp(max=float(highest))
+
+
+class LeakyRelu(KerasLayer):
+    """LeakyReLU."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return the activation."""
+        return functional.leaky_relu(inputs[0], float(self.config.get("alpha", 0.3)))
+
+
+class Activation(KerasLayer):
+    """A function of each value."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.activation = activation(config)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return the activation."""
+        return self.activation(inputs[0])
+
+
+class Softmax(KerasLayer):
+    """Softmax over an axis."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return values that sum to one."""
+        return functional.softmax(inputs[0], torch_axis(self.config.get("axis", -1), inputs[0].ndim))
+
+
+class ZeroPadding(KerasLayer):
+    """Zeros around the picture."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return the picture with zeros around it."""
+        rows, columns = (pair(side) for side in pair(self.config["padding"]))
+        return functional.pad(inputs[0], (*columns, *rows))
+
+
+class Pooling(KerasLayer):
+    """MaxPooling2D and AveragePooling2D."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return maxima or means of windows; "same" padding is no part of a mean."""
+        x = inputs[0]
+        size = pair(self.config["pool_size"])
+        stride = pair(self.config.get("strides") or size)
+        largest = self.config["class"] == "MaxPooling2D"
+        pool = functional.max_pool2d if largest else functional.avg_pool2d
+        if self.config.get("padding", "valid") != "same":
+            return pool(x, size, stride)
+        if largest:
+            return pool(padded(x, size, stride, (1, 1), float("-inf")), size, stride)
+        counted = padded(torch.ones_like(x[:1, :1]), size, stride, (1, 1), 0.0)
+        return pool(padded(x, size, stride, (1, 1), 0.0), size, stride) / pool(counted, size, stride)
+
+
+class GlobalPooling(KerasLayer):
+    """GlobalAveragePooling2D and GlobalMaxPooling2D."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return one value per channel."""
+        keep = bool(self.config.get("keepdims", False))
+        if self.config["class"] == "GlobalMaxPooling2D":
+            return inputs[0].amax((2, 3), keepdim=keep)
+        return inputs[0].mean((2, 3), keepdim=keep)
+
+
+class Flatten(KerasLayer):
+    """Flat values in Keras' order."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return rows, columns and channels in Keras' order."""
+        x = inputs[0]
+        return (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).flatten(1)
+
+
+class Reshape(KerasLayer):
+    """The same values under another shape."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return values in Keras' order under another shape: flat, or rows, columns and channels."""
+        x = inputs[0]
+        flat = (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).flatten(1)
+        target = list(self.config["target_shape"])
+        if len(target) == 1:
+            return flat
+        if len(target) != 3:
+            raise InputError(f"layer {self.config['name']}: Reshape to {target} is not known")
+        return flat.reshape(-1, *target).permute(0, 3, 1, 2)
+
+
+class Same(KerasLayer):
+    """What does nothing outside training."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return the input: dropout and the like rest outside training."""
+        return inputs[0]
+
+
+class Rescaling(KerasLayer):
+    """A factor and a summand."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return the input times `scale` plus `offset`, each one value or one per channel."""
+        x = inputs[0]
+        scale, offset = (
+            torch.as_tensor(self.config.get(key, default), dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
+            for key, default in (("scale", 1.0), ("offset", 0.0))
+        )
+        return x * scale + offset
+
+
+class Merge(KerasLayer):
+    """Layers of several inputs."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return several inputs as one."""
+        kind = self.config["class"]
+        if kind == "Concatenate":
+            return torch.cat(inputs, torch_axis(self.config.get("axis", -1), inputs[0].ndim))
+        result = inputs[0]
+        for other in inputs[1:]:
+            if kind == "Multiply":
+                result = result * other
+            elif kind == "Subtract":
+                result = result - other
+            elif kind == "Maximum":
+                result = torch.maximum(result, other)
+            else:
+                result = result + other
+        return result / len(inputs) if kind == "Average" else result

@@ -1,0 +1,85 @@
+"""State dicts and checkpoints with one inside are read; everything else is refused with a reason."""
+
+from __future__ import annotations
+
+import io
+from collections import OrderedDict
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from facecure.errors import InputError  # noqa: E402
+from facecure.extractors.formats import read_weights  # noqa: E402
+
+STATE = OrderedDict(a=torch.arange(3.0), b=torch.ones(2, 2).half())
+
+
+def saved(content, **options) -> bytes:
+    stream = io.BytesIO()
+    torch.save(content, stream, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"epoch": 3, "state_dict": s, "optimizer": {"lr": [1]}}])
+def test_a_state_dict_is_found(wrap, zipped):
+    found = read_weights(saved(wrap(STATE), _use_new_zipfile_serialization=zipped)).tensors
+    assert found.keys() == STATE.keys()
+    assert all(torch.equal(found[key], STATE[key]) for key in STATE)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"a": STATE, "b": STATE}, "2 state dicts"),
+        ({"epoch": 1}, "0 state dicts"),
+        ([1, 2], "0 state dicts"),
+        ({}, "0 state dicts"),
+        (torch.ones(3), "0 state dicts"),
+    ],
+)
+def test_other_content_is_counted(content, says):
+    with pytest.raises(InputError, match=says):
+        read_weights(saved(content))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_that_needs_more_is_refused_with_a_recipe(tmp_path, zipped):
+    class Attack:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "written"), "w"))
+
+    data = saved({"state_dict": STATE, "args": Attack()}, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(InputError, match=r"(?s)would run code.*container without network.*weights_only=False"):
+        read_weights(data)
+    assert not (tmp_path / "written").exists()
+
+
+def test_the_recipe_makes_a_file_that_loads(tmp_path):
+    import argparse
+    import subprocess
+    import sys
+
+    torch.save({"state_dict": STATE, "args": argparse.Namespace(lr=1)}, tmp_path / "FILE")
+    with pytest.raises(InputError) as raised:
+        read_weights((tmp_path / "FILE").read_bytes())
+    code = str(raised.value).split('python -c "')[1].split('"')[0]
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert read_weights((tmp_path / "FILE.tensors.pt").read_bytes()).tensors.keys() == STATE.keys()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "no PyTorch file"),
+        (b"hello", "no PyTorch file"),
+        (b"<!DOCTYPE html><html>too many downloads</html>", "web page"),
+        (b"\n <html>", "web page"),
+        (saved(STATE)[:-40], "no PyTorch file, or a damaged one"),
+        (saved(STATE, _use_new_zipfile_serialization=False)[:-40], "no PyTorch file"),
+    ],
+)
+def test_what_is_no_file_of_weights_is_named(data, says):
+    with pytest.raises(InputError, match=says):
+        read_weights(data)
