@@ -17,13 +17,13 @@ from facecure.embed import Progress
 from facecure.environment import environment
 from facecure.errors import InputError
 from facecure.extractors.runtimes.torch import load_network, state_sha256, torch_threads
-from facecure.extractors.spec import ExtractorSpec, read_spec
+from facecure.extractors.spec import ExtractorSpec
 from facecure.kernels import available_threads
 from facecure.kernels.device import torch_device
 from facecure.ledger import Ledger
-from facecure.pictures.detect import open_detector
 from facecure.pictures.manifest import read_sets
 from facecure.types import Exclusion, ProtocolName
+from facecure.zoo.find import find_detector, find_lpips, find_spec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,12 +74,13 @@ def cloak(
 ) -> Cloaked:
     """Return what was cloaked of a folder or manifest of pictures; writes cloaked faces and a manifest under `out`.
 
-    `name` is one of `cloaks.catalogue.NAMES` or a mix of them. `surrogates` are specs with torch weights, or pairs of
-    any torch module and the spec of its preprocessing. `targets`, a folder of other people, is needed for fawkes-v0.3;
-    `lpips`, "alex=BACKBONE,HEADS" (or squeeze, vgg) or "none", for LowKey. Under `corrected` surrogates that align see
-    the face aligned, which needs a `detector`; under `facecure-2021` they see the whole face, and the released code's
-    quirks are kept. `reference_batch` adds those by which pictures of a batch influence each other; otherwise `batch`
-    changes speed only. `trace` is a file for one JSON line per picture and iteration.
+    `name` is one of `cloaks.catalogue.NAMES` or a mix of them. `surrogates` are specs with torch weights, names of the
+    zoo, or pairs of any torch module and the spec of its preprocessing. `targets`, a folder of other people, is needed
+    for fawkes-v0.3; `lpips`, "lpips-alex" of the zoo, "alex=BACKBONE,HEADS" (or squeeze, vgg) or "none", for LowKey.
+    Under `corrected` surrogates that align see the face aligned, which needs a `detector`; under `facecure-2021` they
+    see the whole face, and the released code's quirks are kept. `reference_batch` adds those by which pictures of a
+    batch influence each other; otherwise `batch` changes speed only. `trace` is a file for one JSON line per picture
+    and iteration.
 
     Pictures are face crops and become faces in the tool's size. With `whole` they are photos: every face that the
     detector finds is cut out by the tool's own geometry, cloaked and put back, and the photo is written in its own
@@ -106,18 +107,18 @@ def cloak(
     if aims and targets is None:
         raise InputError("fawkes-v0.3 aims at other people: name a folder <identity>/<picture> of them with --targets")
     given = [entry if isinstance(entry, tuple) else (None, entry) for entry in surrogates]
-    specs = [spec if isinstance(spec, ExtractorSpec) else read_spec(Path(spec)) for _, spec in given]
+    specs = [spec if isinstance(spec, ExtractorSpec) else find_spec(spec) for _, spec in given]
     for known, count in Counter(spec.name for spec in specs).items():
         if count > 1:
             raise InputError(f"{count} surrogates are called {known!r}; give each spec a name of its own")
     models = [_surrogate(network, spec, str(where), precision) for (network, _), spec in zip(given, specs, strict=True)]
     options = Options(protocol, penalty, reference_batch, _lpips(lpips, choices, str(where)))
     tools = [Tool(choice, make(choice, models, options), specs, whole=whole) for choice in choices]
-    finder = open_detector(detector)
+    finder = find_detector(detector)
     if finder is None and any(tool.needs_landmarks for tool in tools):
         raise InputError(
-            "faces have to be found, in photos and for surrogates that align them: name a YuNet ONNX file with "
-            "--detector FILE or FACECURE_DETECTOR (face crops under --protocol facecure-2021 need none)"
+            "faces have to be found, in photos and for surrogates that align them: name yunet of the zoo or a YuNet "
+            "ONNX file with --detector or FACECURE_DETECTOR (face crops under --protocol facecure-2021 need none)"
         )
     sets = read_sets(Path(pictures), {}, {}, [])
     for sample in sets.samples:
@@ -186,13 +187,11 @@ def _lpips(text: str | None, choices: Sequence[Choice], device: str) -> Lpips | 
     """Return the perceptual distance that LowKey asks for; None for "none" or where no LowKey is made."""
     if not any(choice.name.startswith("lowkey") for choice in choices) or text == "none":
         return None
-    trunk, equals, files = (text or "").partition("=")
-    backbone, comma, heads = files.partition(",")
-    if not (trunk and equals and comma and backbone and heads):
+    if text is None:
         raise InputError(
-            "LowKey weighs visibility by LPIPS: name its weights with --lpips alex=BACKBONE,HEADS (squeeze and vgg "
-            f"work too), or leave the term out with --lpips none; got {text!r}"
+            "LowKey weighs visibility by LPIPS: name its weights with --lpips lpips-alex (fetched with facecure models "
+            "fetch lpips-alex) or --lpips alex=BACKBONE,HEADS, or leave the term out with --lpips none"
         )
     from facecure.cloaks.lpips import load_lpips
 
-    return load_lpips(trunk, Path(backbone), Path(heads), device=device)
+    return load_lpips(*find_lpips(text), device=device)

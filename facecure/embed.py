@@ -70,7 +70,7 @@ def embed(
     if aligned and detector is None:
         raise InputError(
             f"{', '.join(aligned)} {'align' if len(aligned) > 1 else 'aligns'} faces and need a detector: "
-            "name a YuNet ONNX file with --detector FILE or the environment variable FACECURE_DETECTOR"
+            "name yunet of the zoo or a YuNet ONNX file with --detector or the environment variable FACECURE_DETECTOR"
         )
     geometries = list(dict.fromkeys(e.spec.geometry for e in extractors))
     columns = [

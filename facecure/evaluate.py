@@ -13,14 +13,13 @@ from facecure.embed import EmbeddingTable, Extractor, Progress, check_extractors
 from facecure.environment import environment
 from facecure.errors import InputError
 from facecure.extractors.runtimes import open_extractor
-from facecure.extractors.spec import read_spec
 from facecure.kernels.device import torch_device
-from facecure.pictures.detect import open_detector
 from facecure.pictures.manifest import read_sets
 from facecure.protocols.population import population
 from facecure.protocols.split import make_split
 from facecure.protocols.summary import summarise
 from facecure.types import Cell, Exclusion, Outcome, ProtocolName, Report, Sample
+from facecure.zoo.find import find_detector, find_spec
 
 _NOTES: dict[str, tuple[str, ...]] = {
     "corrected": (
@@ -58,8 +57,9 @@ def evaluate(
 
     `clean` is a folder `<identity>/<picture>` or a manifest (CSV or Parquet with identity, path and optionally key);
     `cloaked` maps a cloak's name to the folder of its pictures; `unprotected` to that of its clean counterparts where
-    they differ from `clean`. People in `distractors` are enrolled and never searched. `extractors` are spec files or
-    objects with `embed`; `detector` a YuNet ONNX file (default: FACECURE_DETECTOR), needed where an extractor aligns.
+    they differ from `clean`. People in `distractors` are enrolled and never searched. `extractors` are spec files,
+    names of the zoo or objects with `embed`; `detector` is a YuNet ONNX file or "yunet" of the zoo (default:
+    FACECURE_DETECTOR), needed where an extractor aligns.
     `repeats` is the number of random splits, default 10 (facecure-2021 has one). `keep` is a folder for embeddings, so
     that a repeated run computes none twice. `threads` 0 = all CPUs. `device` is where identification runs, "cpu" or
     torch's name of another one; it changes no verdict.
@@ -78,11 +78,11 @@ def evaluate(
         torch_device(device)  # what is not there fails before any work
     started = time.perf_counter()
     ready = [
-        e if not isinstance(e, (str, os.PathLike)) else open_extractor(read_spec(Path(e)), threads=threads)
+        e if not isinstance(e, (str, os.PathLike)) else open_extractor(find_spec(e), threads=threads)
         for e in extractors
     ]
     check_extractors(ready)
-    finder = open_detector(detector)
+    finder = find_detector(detector)
     sets = read_sets(
         Path(clean),
         {name: Path(folder) for name, folder in cloaked.items()},

@@ -19,7 +19,7 @@ FLOORS = [
     {"_core"},
     {"kernels"},
     {"pictures", "extractors", "search", "cloaks"},
-    {"protocols", "countermeasures", "store"},
+    {"protocols", "countermeasures", "store", "zoo"},
     {"environment", "ledger"},
     {"embed"},
     {"cloaking"},

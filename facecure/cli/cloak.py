@@ -47,15 +47,24 @@ def cloak(
         ),
     ],
     surrogate: Annotated[
-        list[Path],
-        typer.Option("--surrogate", "-s", metavar="SPEC.toml", help="Spec with torch weights; may be repeated."),
+        list[str],
+        typer.Option(
+            "--surrogate",
+            "-s",
+            metavar="NAME",
+            help="A spec with torch weights, or a name from `facecure models`; may be repeated.",
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where cloaked/, clean/ and manifest.csv go.")],
     targets: Annotated[Path | None, typer.Option(metavar="DIR", help="Other people, whom fawkes-v0.3 aims at.")] = None,
     detector: DetectorOption = None,
     lpips: Annotated[
         str | None,
-        typer.Option(metavar="NET=BACKBONE,HEADS", help="LowKey's perceptual distance: alex, squeeze or vgg; or none."),
+        typer.Option(
+            metavar="NAME",
+            help="LowKey's perceptual distance: lpips-alex from `facecure models`, "
+            "alex=BACKBONE,HEADS (or squeeze, vgg), or none.",
+        ),
     ] = None,
     protocol: Annotated[
         ProtocolName, typer.Option(help="facecure-2021 keeps the tools' quirks, and shows surrogates the whole face.")

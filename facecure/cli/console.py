@@ -32,11 +32,18 @@ class ProtocolName(StrEnum):
 
 
 ExtractorOption = Annotated[
-    list[Path], typer.Option("--extractor", "-e", metavar="SPEC.toml", help="Extractor spec; may be repeated.")
+    list[str],
+    typer.Option(
+        "--extractor", "-e", metavar="NAME", help="A spec file, or a name from `facecure models`; may be repeated."
+    ),
 ]
 DetectorOption = Annotated[
-    Path | None,
-    typer.Option(envvar="FACECURE_DETECTOR", metavar="FILE", help="YuNet ONNX file, for extractors that align faces."),
+    str | None,
+    typer.Option(
+        envvar="FACECURE_DETECTOR",
+        metavar="NAME",
+        help="For extractors that align faces: a YuNet ONNX file, or yunet from `facecure models`.",
+    ),
 ]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")]
 

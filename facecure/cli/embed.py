@@ -15,9 +15,8 @@ from facecure.cli.console import progress as progress_bars
 from facecure.embed import embed as embed_pictures
 from facecure.environment import environment
 from facecure.extractors.runtimes import open_extractor
-from facecure.extractors.spec import read_spec
-from facecure.pictures.detect import open_detector
 from facecure.pictures.manifest import read_samples
+from facecure.zoo.find import find_detector, find_spec
 
 
 @app.command(
@@ -34,8 +33,8 @@ def embed(
     threads: ThreadsOption = 0,
 ) -> None:
     """Embeddings of all pictures in a folder, one NPZ file per extractor."""
-    ready = [open_extractor(read_spec(spec), threads=threads) for spec in extractor]
-    finder = open_detector(detector)
+    ready = [open_extractor(find_spec(spec), threads=threads) for spec in extractor]
+    finder = find_detector(detector)
     samples, excluded, warnings = read_samples(pictures)
     make_folder(out)
     with progress_bars() as progress:

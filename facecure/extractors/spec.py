@@ -21,7 +21,7 @@ _KEYS = {
     "input": {"width", "height", "colour", "layout", "mean", "std"},
     "embedding": {"size", "normalise"},
     "face": {"mode", "canvas", "template", "region", *_FACE_OPTIONS},
-    "about": {"training_set", "licence", "year"},
+    "about": {"training_set", "data_terms", "licence", "year"},
 }
 
 
@@ -30,7 +30,8 @@ class ExtractorSpec:
     """One extractor; everything that can change an embedding is in `digest`.
 
     `mean` and `std` are in the order of the input planes, on 0…255. `sha256` is None where the spec gives none.
-    `architecture` names the network of a torch weights file (see `extractors.networks`), None for ONNX.
+    `architecture` names the network of a weights file (see `extractors.networks`), None for ONNX. `licence` is the
+    terms of the weights, `data_terms` those of the training set.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ExtractorSpec:
     normalise: bool
     architecture: str | None = None
     training_set: str = "not stated"
+    data_terms: str = "not stated"
     licence: str = "not stated"
     year: int | None = None
 
@@ -91,9 +93,14 @@ def read_spec(file: Path) -> ExtractorSpec:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"extractor spec {file} is no TOML: {error}") from error
     try:
-        return _parse(_Table(table), file.parent)
+        return parse_spec(table, file.parent)
     except InputError as error:
         raise InputError(f"extractor spec {file}: {error}") from None
+
+
+def parse_spec(table: dict[str, Any], folder: Path) -> ExtractorSpec:
+    """Return the extractor described by a table, its weights relative to `folder`; raises `InputError`."""
+    return _parse(_Table(table), folder)
 
 
 class _Table:
@@ -179,6 +186,7 @@ def _parse(top: _Table, folder: Path) -> ExtractorSpec:
         normalise=embedding.flag("normalise", True),
         architecture=top.text("architecture") if "architecture" in top else None,
         training_set=about.text("training_set", "not stated"),
+        data_terms=about.text("data_terms", "not stated"),
         licence=about.text("licence", "not stated"),
         year=about.whole("year") if "year" in about else None,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +34,6 @@ class Found:
 
     box: F64
     landmarks: F64
-
-
-def open_detector(file: str | os.PathLike[str] | None) -> Detector | None:
-    """Return the detector of a file or, without one, of FACECURE_DETECTOR; None where neither names any."""
-    named = file or os.environ.get(VARIABLE)
-    return Detector(Path(named)) if named else None
 
 
 class Detector:

@@ -130,8 +130,8 @@ def _what_ran(report: Report) -> list[str]:
     found = report.environment
     columns = {
         "extractor": "name", "runtime": "runtime", "precision": "precision", "device": "device",
-        "weights": "weights_sha256", "digest": "digest", "training set": "training_set", "year": "year",
-        "licence": "licence",
+        "weights": "weights_sha256", "digest": "digest", "year": "year", "terms of the weights": "licence",
+        "training set": "training_set", "terms of its data": "data_terms",
     }  # fmt: skip
     digests = ("weights_sha256", "digest")
     rows = [

@@ -44,6 +44,7 @@ class FixedBatchExtractor:
             "threads": self.threads,
             "batch": self.batch,
             "training_set": spec.training_set,
+            "data_terms": spec.data_terms,
             "licence": spec.licence,
             "year": spec.year,
         }

@@ -1,0 +1,167 @@
+"""`facecure models`: the zoo and what of it is on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from facecure.cli.console import app, plain, wide_console
+from facecure.zoo.cache import VARIABLE, ModelCache
+from facecure.zoo.catalogue import ZooEntry, zoo, zoo_entry
+
+models = typer.Typer(
+    help="Official weights of extractors, detectors and perceptual distances: list, fetch, add.",
+    rich_markup_mode="markdown",
+    epilog="**Examples**\n\n`facecure models`\n\n`facecure models show magface-iresnet100`\n\n"
+    "`facecure models fetch facenet-vggface2 yunet`\n\n"
+    "`facecure models add ~/magface_epoch_00025.pth --as magface-iresnet100`",
+)
+app.add_typer(models, name="models", invoke_without_command=True)
+
+_HEADINGS = ("name", "here", "year", "size", "values", "terms of the weights", "trained on", "terms of the data")
+_OURS = "facecure itself is Apache-2.0; neither column's terms are facecure's, and both bind whoever uses the weights."
+
+
+@models.callback()
+def list_models(context: typer.Context) -> None:
+    """Official weights of extractors, detectors and perceptual distances: list, fetch, add."""
+    if context.invoked_subcommand is not None:
+        return
+    cache = ModelCache()
+    console = wide_console()
+    for kind in dict.fromkeys(entry.kind for entry in zoo().values()):
+        table = Table(title=f"{kind[0].upper()}{kind[1:]}s", title_justify="left")
+        for heading in (
+            "name",
+            "here",
+            "year",
+            "size",
+            "values",
+            "terms of the weights",
+            "trained on",
+            "terms of the data",
+        ):
+            right = heading in ("year", "size", "values")
+            table.add_column(heading, justify="right" if right else "left", no_wrap=right or heading == "name")
+        for entry in zoo().values():
+            if entry.kind == kind:
+                here = "yes" if cache.has(entry) else "fetch" if all(file.urls for file in entry.files) else "add"
+                values = str(entry.embedding_size or "")
+                row = (str(entry.year), _size(entry), values, entry.licence, entry.training_set, entry.data_terms)
+                table.add_row(entry.name, here, *map(plain, row))
+        console.print(table)
+    console.print(
+        f"here: yes, or what brings it: facecure models fetch NAME, facecure models add FILE --as NAME. {_OURS}\n"
+        f"Weights lie in {cache.folder} (another folder: {VARIABLE}).",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+@models.command(epilog="**Example**\n\n`facecure models show clip-vit-b32`")
+def show(name: Annotated[str, typer.Argument(help="A name from `facecure models`.")]) -> None:
+    """Everything known of one entry: terms, files, checksums, preprocessing, paper."""
+    _show(zoo_entry(name), ModelCache())
+
+
+@models.command(epilog="**Example**\n\n`facecure models fetch facenet-vggface2 yunet`")
+def fetch(names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Names from `facecure models`.")]) -> None:
+    """Fetch official weights, verify them and keep them; what broke off is continued."""
+    entries, cache = [zoo_entry(name) for name in names], ModelCache()
+    console = Console(stderr=True)
+    for entry in entries:
+        console.print(f"[bold]{entry.name}[/]: {plain(_terms(entry))}", soft_wrap=True, highlight=False)
+        with _bars() as progress:
+            remarks = cache.fetch(entry, progress)
+        _done(entry, cache, remarks)
+
+
+@models.command(epilog="**Example**\n\n`facecure models add ~/magface_epoch_00025.pth --as magface-iresnet100`")
+def add(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files that you have, or the archive of one.")],
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="A name from `facecure models`.")],
+) -> None:
+    """Take weights that are on this machine already into the cache, verified like fetched ones."""
+    entry, cache = zoo_entry(name), ModelCache()
+    _done(entry, cache, cache.add(entry, files))
+
+
+def _done(entry: ZooEntry, cache: ModelCache, remarks: list[str]) -> None:
+    console = Console()
+    for remark in remarks:
+        console.print(plain(remark), style="yellow", soft_wrap=True, highlight=False)
+    if missing := [file.name for file in entry.files if not cache.path(file).is_file()]:
+        console.print(f"still missing: {', '.join(missing)}", style="yellow", soft_wrap=True)
+        return
+    option = {"extractor": "--extractor", "detector": "--detector", "perceptual distance": "--lpips"}[entry.kind]
+    console.print(f"{entry.name} is ready: facecure … {option} {entry.name}", soft_wrap=True, highlight=False)
+
+
+def _show(entry: ZooEntry, cache: ModelCache) -> None:
+    lock = cache.lock()
+    rows = [
+        ("name", f"{entry.name} ({entry.kind}, {entry.year})"),
+        ("note", entry.note),
+        ("paper", entry.paper),
+        ("terms of the weights", entry.licence),
+        ("trained on", entry.training_set),
+        ("terms of the data", entry.data_terms),
+        ("network", entry.architecture or ("ONNX" if entry.kind == "extractor" else "")),
+        *((key, _preprocessing(entry, key)) for key in ("input", "embedding", "face")),
+    ]
+    for file in entry.files:
+        known = lock.get(file.name, {})
+        rows += [
+            ("file", f"{cache.path(file)}{'' if cache.path(file).is_file() else ' (not there)'}"),
+            ("published SHA-256", file.sha256 or ""),
+            ("published MD5", file.md5 or ""),
+            ("SHA-256 reported by others", file.reported or ""),
+            ("SHA-256 here", known.get("sha256", "")),
+            ("came from", f"{known['from']}, {known['when']}" if known else ""),
+            *(("published at", url) for url in file.urls),
+            ("by hand at", file.page or ""),
+        ]
+    table = Table("", "", show_header=False, box=None)
+    for key, value in rows:
+        if value:
+            table.add_row(key, plain(value))
+    wide_console().print(table, highlight=False)
+
+
+def _preprocessing(entry: ZooEntry, key: str) -> str:
+    found = entry.preprocessing.get(key, {})
+    return ", ".join(f"{name} {value}" for name, value in found.items())
+
+
+def _terms(entry: ZooEntry) -> str:
+    return f"weights: {entry.licence}; trained on {entry.training_set}: {entry.data_terms}"
+
+
+def _size(entry: ZooEntry) -> str:
+    return "" if entry.size is None else f"{entry.size / 1e6:.1f} MB"
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Yield a callback that draws one bar per file on standard error; an interruption ends with status 130."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def update(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name.removesuffix(".download"), total=total)
+            bars.update(tasks[name], completed=done, total=total)
+
+        try:
+            yield update
+        except KeyboardInterrupt:
+            Console(stderr=True).print("interrupted; the same command continues where this one stopped")
+            raise typer.Exit(130) from None

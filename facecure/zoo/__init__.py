@@ -1,0 +1,1 @@
+"""The zoo: official weights of extractors, detectors and perceptual distances, fetched once and verified always."""

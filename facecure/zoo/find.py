@@ -1,0 +1,57 @@
+"""What a command names: a file of the user's, or an entry of the zoo."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from facecure.errors import InputError
+from facecure.extractors.spec import ExtractorSpec, read_spec
+from facecure.pictures.detect import VARIABLE, Detector
+from facecure.zoo.cache import ModelCache
+from facecure.zoo.catalogue import zoo_entry
+
+Named = str | os.PathLike[str]
+
+
+def find_spec(named: Named) -> ExtractorSpec:
+    """Return the extractor of a spec file, or of a zoo entry whose weights are on this machine.
+
+    Raises `InputError` naming the file and what is wrong in it, or how to get the weights.
+    """
+    return read_spec(Path(named)) if _is_file(named) else ModelCache().spec(zoo_entry(os.fspath(named)))
+
+
+def find_detector(named: Named | None) -> Detector | None:
+    """Return the detector of a file or zoo entry, by default that of FACECURE_DETECTOR; None where nothing is named."""
+    named = named or os.environ.get(VARIABLE)
+    if not named:
+        return None
+    if _is_file(named):
+        return Detector(Path(named))
+    entry = zoo_entry(os.fspath(named))
+    if entry.kind != "detector":
+        raise InputError(f"{entry.name} is no detector; try yunet")
+    return Detector(*ModelCache().files(entry))
+
+
+def find_lpips(named: str) -> tuple[str, Path, Path]:
+    """Return LPIPS' network and its two files, of "alex=BACKBONE,HEADS" or of a zoo entry such as "lpips-alex".
+
+    Raises `InputError` where the text is neither, or saying how to get the weights.
+    """
+    trunk, equals, files = named.partition("=")
+    backbone, comma, heads = files.partition(",")
+    if trunk and equals and comma and backbone and heads:
+        return trunk, Path(backbone), Path(heads)
+    entry = zoo_entry(named)
+    if entry.kind != "perceptual distance":
+        raise InputError(f"{entry.name} is a {entry.kind}, not a perceptual distance such as lpips-alex")
+    body, head = ModelCache().files(entry)
+    return entry.name.removeprefix("lpips-"), body, head
+
+
+def _is_file(named: Named) -> bool:
+    """Return whether a path is meant; the names of the zoo have neither folders nor endings."""
+    path = Path(named)
+    return bool(path.suffix) or len(path.parts) > 1 or path.is_file()
