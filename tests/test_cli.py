@@ -174,7 +174,7 @@ def test_an_extractor_that_aligns_names_option_and_variable(scene, make_spec):
     ))  # fmt: skip
     done = script(*scene, "-e", aligned)
     assert done.returncode == 2
-    assert re.fullmatch("error: aligned .*--detector FILE.*FACECURE_DETECTOR.*", done.stderr.strip())
+    assert re.fullmatch("error: aligned .*yunet.*--detector .*FACECURE_DETECTOR.*", done.stderr.strip())
     named = script(*scene, "-e", aligned, FACECURE_DETECTOR="/nowhere.onnx")
     assert named.returncode == 2
     assert "detector /nowhere.onnx: no such file" in named.stderr

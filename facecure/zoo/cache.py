@@ -193,8 +193,8 @@ class ModelCache:
         for kind, have, wanted, who in promises:
             if wanted is not None and have != wanted:
                 raise DigestMismatch(
-                    f"{place}: {kind} is {have}, {who} says {wanted}: it is damaged or another file"
-                    + ("; delete it and run facecure models fetch again" if place == self.path(file) else "")
+                    f"{place}: {kind} is {have}, {who} says {wanted}: it is damaged or another file; delete it to get "
+                    "it again"
                 )
         return found
 

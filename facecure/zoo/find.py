@@ -9,7 +9,7 @@ from facecure.errors import InputError
 from facecure.extractors.spec import ExtractorSpec, read_spec
 from facecure.pictures.detect import VARIABLE, Detector
 from facecure.zoo.cache import ModelCache
-from facecure.zoo.catalogue import zoo_entry
+from facecure.zoo.catalogue import zoo, zoo_entry
 
 Named = str | os.PathLike[str]
 
@@ -44,11 +44,11 @@ def find_lpips(named: str) -> tuple[str, Path, Path]:
     backbone, comma, heads = files.partition(",")
     if trunk and equals and comma and backbone and heads:
         return trunk, Path(backbone), Path(heads)
-    entry = zoo_entry(named)
-    if entry.kind != "perceptual distance":
-        raise InputError(f"{entry.name} is a {entry.kind}, not a perceptual distance such as lpips-alex")
-    body, head = ModelCache().files(entry)
-    return entry.name.removeprefix("lpips-"), body, head
+    known = [entry.name for entry in zoo().values() if entry.kind == "perceptual distance"]
+    if named not in known:
+        raise InputError(f"--lpips takes one of {', '.join(known)}, or alex=BACKBONE,HEADS, or none, not {named!r}")
+    body, head = ModelCache().files(zoo_entry(named))
+    return named.removeprefix("lpips-"), body, head
 
 
 def _is_file(named: Named) -> bool:

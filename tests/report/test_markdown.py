@@ -137,7 +137,7 @@ def test_warnings_exclusions_and_what_ran_are_listed():
     assert table_of(text, "excluded picture") == [["`bob/3.jpg`", "unreadable: truncated"]]
     assert table_of(text, "found by name") == [["clean", "2", "30", "31"]]
     assert table_of(text, "runtime") == [
-        ["arcface", "onnxruntime 1.22", "fp32", "cpu", "a" * 12, "b" * 12, "CASIA-WebFace", "–", "none stated"]
+        ["arcface", "onnxruntime 1.22", "fp32", "cpu", "a" * 12, "b" * 12, "–", "none stated", "CASIA-WebFace", "–"]
     ]
     for said in ("Detector dddddddddddd", "a processor (avx2), 2 threads, Python 3.11", "numpy 2.0", "embed 1.2 s"):
         assert said in text
@@ -168,7 +168,7 @@ def test_odd_names_and_reasons_break_no_table(odd):
 def test_an_extractor_that_says_less_of_itself_breaks_no_report():
     own = {"name": "own", "digest": "e" * 64, "runtime": "numpy"}
     text = markdown(replace(REPORT, environment=REPORT.environment | {"extractors": [own], "detector": None}))
-    assert table_of(text, "runtime") == [["own", "numpy", "–", "–", "–", "e" * 12, "–", "–", "–"]]
+    assert table_of(text, "runtime") == [["own", "numpy", "–", "–", "–", "e" * 12, "–", "–", "–", "–"]]
     assert "Detector" not in text
 
 
