@@ -15,38 +15,14 @@ EXTRACTORS = [entry for entry in zoo().values() if entry.kind == "extractor"]
 FILES = {(entry.name, file.name): file for entry in zoo().values() for file in entry.files}
 # of the study and its reproductions (specification §9), and what else a run needs
 STUDY = {
-   
-}  # fmt: skip
-    "facenet-vggface2",
-    "facenet-casia",
-    "facenet-deepface-128",
-    "fawkes-low",
-    "fawkes-high",
-    "fawkes-extractor-0",
-    "fawkes-extractor-2",
-    "vggface",
-    "arcface-deepface",
-    "arcface-casia-r100",
-    "insightface-w600k-r50",
-    "insightface-w600k-mbf",
-    "magface-iresnet100",
-    "clip-vit-b32",
-    "clip-vit-b32-faces",
-    "sface-opencv",
-    "sface-synthetic",
-    "lowkey-ir152-arcface",
-    "lowkey-ir152-cosface",
-    "lowkey-resnet152-arcface",
-    "lowkey-resnet152-cosface",
-    "dlib-resnet",
-    "mobilefacenet-xiaoccer",
-    "mobilefacenet-foamliu",
-    "mobilefacenet-insightface-y1",
-    "mobilefacenet-mobileface-v3",
-    "yunet",
-    "mtcnn",
+    "facenet-vggface2", "facenet-casia", "facenet-deepface-128", "fawkes-low", "fawkes-high",
+    "fawkes-extractor-0", "fawkes-extractor-2", "vggface", "arcface-deepface", "arcface-casia-r100",
+    "insightface-w600k-r50", "insightface-w600k-mbf", "magface-iresnet100", "clip-vit-b32",
+    "clip-vit-b32-faces", "sface-opencv", "sface-synthetic", "lowkey-ir152-arcface", "lowkey-ir152-cosface",
+    "lowkey-resnet152-arcface", "lowkey-resnet152-cosface", "dlib-resnet", "mobilefacenet-xiaoccer",
+    "mobilefacenet-foamliu", "mobilefacenet-insightface-y1", "mobilefacenet-mobileface-v3", "yunet", "mtcnn",
     "lpips-alex",
-]
+}  # fmt: skip
 
 
 def test_the_study_is_here():
