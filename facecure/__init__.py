@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from facecure.report.schema import read_report as read_report
     from facecure.report.schema import write_report as write_report
     from facecure.types import Report as Report
+    from facecure.zoo.cache import ModelCache as ModelCache
+    from facecure.zoo.catalogue import zoo_entry as zoo_entry
 
 _HOMES = {
     "Detector": "facecure.pictures.detect",
     "FacecureError": "facecure.errors",
+    "ModelCache": "facecure.zoo.cache",
     "OnnxExtractor": "facecure.extractors.runtimes.onnx",
     "Report": "facecure.types",
     "cloak": "facecure.cloak",
@@ -40,6 +43,7 @@ _HOMES = {
     "read_spec": "facecure.extractors.spec",
     "warp_faces": "facecure.kernels",
     "write_report": "facecure.report.schema",
+    "zoo_entry": "facecure.zoo.catalogue",
 }
 __all__ = sorted(_HOMES)
 

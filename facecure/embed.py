@@ -14,7 +14,7 @@ import numpy as np
 from facecure.errors import InputError
 from facecure.extractors.spec import ExtractorSpec
 from facecure.kernels import available_threads
-from facecure.pictures.detect import Detector
+from facecure.pictures.detect import FaceFinder
 from facecure.pictures.load import load_faces
 from facecure.store import EmbeddingStore
 from facecure.types import F32, U8, Embeddings, Exclusion, Faces, Sample, digest_of
@@ -52,7 +52,7 @@ class EmbeddingTable:
 def embed(
     samples: Sequence[Sample],
     extractors: Sequence[Extractor],
-    detector: Detector | None = None,
+    detector: FaceFinder | None = None,
     *,
     store: Path | None = None,
     threads: int = 0,
@@ -127,7 +127,7 @@ def check_extractors(extractors: Sequence[Extractor]) -> None:
 class _Column:
     """One extractor's embeddings: `known` maps a content's hash to its float32 (D,) vector."""
 
-    def __init__(self, extractor: Extractor, geometry: int, detector: Detector | None, store: Path | None) -> None:
+    def __init__(self, extractor: Extractor, geometry: int, detector: FaceFinder | None, store: Path | None) -> None:
         self.extractor = extractor
         self.known: dict[str, F32] = {}
         self.seconds = 0.0

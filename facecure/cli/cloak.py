@@ -27,11 +27,11 @@ class ImageFormat(StrEnum):
 
 @app.command(
     epilog="**Examples**\n\n"
-    "`facecure cloak photos/ --cloak fawkes-v1.0:high --surrogate extractor.toml --detector yunet.onnx --out run/`\n\n"
-    "`facecure cloak photos/ --cloak fawkes-v0.3:high --surrogate extractor.toml --targets lfw/ --protocol "
+    "`facecure cloak photos/ --cloak fawkes-v1.0:high -s fawkes-extractor-0 -s fawkes-extractor-2 --out run/`\n\n"
+    "`facecure cloak photos/ --cloak fawkes-v0.3:high --surrogate fawkes-high --targets lfw/ --protocol "
     "facecure-2021 --out run/`\n\n"
-    "`facecure cloak photos/ --cloak lowkey --surrogate a.toml --surrogate b.toml --lpips alex=alexnet.pth,lin.pth "
-    "--detector yunet.onnx --out run/`\n\n"
+    "`facecure cloak photos/ --cloak lowkey -s lowkey-ir152-cosface -s lowkey-resnet152-cosface --lpips lpips-alex "
+    "--detector yunet --out run/`\n\n"
     "`facecure cloak photos/ --cloak mix:fawkes-v1.0:high=0.5,fawkes-v0.3:high=0.5 …`"
 )
 def cloak(
@@ -130,7 +130,7 @@ def cloak(
     console.print(
         f"  facecure evaluate --clean {pictures} --cloaked cloak={out / 'manifest.csv'} "
         + ("" if whole else f"--unprotected cloak={out / 'clean'} ")
-        + "-e extractor.toml --detector yunet.onnx --out evaluation/",
+        + "-e sface-opencv --detector yunet --out evaluation/",
         soft_wrap=True,
         highlight=False,
     )

@@ -42,7 +42,7 @@ DetectorOption = Annotated[
     typer.Option(
         envvar="FACECURE_DETECTOR",
         metavar="NAME",
-        help="For extractors that align faces: a YuNet ONNX file, or yunet from `facecure models`.",
+        help="For extractors that align faces: yunet or mtcnn from `facecure models`, or a YuNet ONNX file.",
     ),
 ]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")]

@@ -44,10 +44,13 @@ def demo(
     )
     console.print("These people are drawn, so the rates say nothing about real faces.")
     console.print(f"Look at [bold]{done.sheet}[/] and [bold]{done.cloaks}[/].", soft_wrap=True)
-    console.print("\nNext, your own photos (a folder per person, an extractor's spec, a YuNet file; see README):")
+    console.print(
+        "\nNext, your own photos, a folder per person (facecure models lists what there is to fetch; see README):"
+    )
     for line in (
-        "facecure cloak photos/ --cloak fawkes-v1.0:high -s surrogate.toml --detector yunet.onnx --out cloaks/",
+        "facecure models fetch fawkes-extractor-2 sface-opencv yunet",
+        "facecure cloak photos/ --cloak fawkes-v1.0:high -s fawkes-extractor-2 --out cloaks/",
         "facecure evaluate --clean photos/ --cloaked fawkes=cloaks/manifest.csv --unprotected fawkes=cloaks/clean "
-        "-e extractor.toml --detector yunet.onnx --out run/",
+        "-e sface-opencv --detector yunet --out run/",
     ):
         console.print(f"  {line}", soft_wrap=True, highlight=False)

@@ -21,7 +21,7 @@ from facecure.zoo.find import find_detector, find_spec
 
 @app.command(
     epilog="**Example**\n\n"
-    "`facecure embed photos/ -e arcface.toml --detector yunet.onnx --out embeddings/` writes `embeddings/arcface.npz` "
+    "`facecure embed photos/ -e sface-opencv --detector yunet --out embeddings/` writes `embeddings/sface-opencv.npz` "
     "with `vectors`, `identities`, `paths`, `sha256` and `extractor` (the digest)."
 )
 def embed(

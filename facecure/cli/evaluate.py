@@ -27,10 +27,10 @@ from facecure.report.terminal import terminal
 
 @app.command(
     epilog="**Examples**\n\n"
-    "`facecure evaluate --clean photos/ --cloaked fawkes-v1.0=cloaked/ -e arcface.toml --detector yunet.onnx "
+    "`facecure evaluate --clean photos/ --cloaked fawkes-v1.0=cloaked/ -e sface-opencv --detector yunet "
     "--out run/`\n\n"
     "`facecure evaluate --clean faces/ --cloaked lowkey=attacked/ --unprotected lowkey=small/ --distractors lfw/ "
-    "-e a.toml -e b.toml --protocol facecure-2021 --out run/`"
+    "-e facenet-vggface2 -e my.toml --protocol facecure-2021 --out run/`"
 )
 def evaluate(
     *,

@@ -124,7 +124,7 @@ def _show(entry: ZooEntry, cache: ModelCache) -> None:
             ("published MD5", file.md5 or ""),
             ("SHA-256 reported by others", file.reported or ""),
             ("SHA-256 here", known.get("sha256", "")),
-            ("came from", f"{known['from']}, {known['when']}" if known else ""),
+            ("came", f"{known['origin']}, {known['when']}" if known else ""),
             *(("published at", url) for url in file.urls),
             ("by hand at", file.page or ""),
         ]

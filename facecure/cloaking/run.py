@@ -17,7 +17,7 @@ from facecure.cloaking.writer import Format, Writer, quantised
 from facecure.cloaks.targets import PICTURES, assign_targets, choose_target
 from facecure.embed import Progress
 from facecure.ledger import Ledger
-from facecure.pictures.detect import Detector
+from facecure.pictures.detect import FaceFinder
 from facecure.pictures.load import Loaded, load_faces
 from facecure.pictures.manifest import read_samples
 from facecure.types import F32, Exclusion, Sample, digest_of
@@ -33,7 +33,7 @@ class CloakRun:
     """One run over samples; `before` counts pictures done earlier, `excluded` lists those left out."""
 
     def __init__(
-        self, ledger: Ledger, tools: Sequence[Tool], detector: Detector | None, *, seed: int, threads: int,
+        self, ledger: Ledger, tools: Sequence[Tool], detector: FaceFinder | None, *, seed: int, threads: int,
         trace: Path | None, progress: Progress, image_format: Format, exif: bool,
     ) -> None:  # fmt: skip
         self.before = 0

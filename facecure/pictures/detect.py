@@ -6,14 +6,14 @@ import hashlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from facecure.errors import InputError
-from facecure.types import F64, U8, digest_of
+from facecure.types import F64, I64, U8, digest_of
 
 VARIABLE = "FACECURE_DETECTOR"  # the environment variable that names a file where the caller names none
 THRESHOLD = 0.5
@@ -34,6 +34,34 @@ class Found:
 
     box: F64
     landmarks: F64
+
+
+class FaceFinder(Protocol):
+    """Anything that finds faces; `digest` names everything that decides which one is found where."""
+
+    file: Path
+    sha256: str
+
+    @property
+    def digest(self) -> str:
+        """Return the hex SHA-256 of weights and constants."""
+
+    def faces(self, picture: U8) -> list[Found]:
+        """Return all faces of the uint8 RGB `picture`, the main one first."""
+
+
+def main_first(boxes: F64, sure: F64, size: tuple[int, int]) -> I64:
+    """Return the rows of boxes (N, 4) left, top, right, bottom: the main one, then the surest first.
+
+    The main one has the largest (area − 2·squared distance of its centre from that of the picture of `size`).
+    """
+    if not len(boxes):
+        return np.empty(0, np.int64)
+    order = np.argsort(-sure, kind="stable")
+    sides = boxes[order, 2:] - boxes[order, :2]
+    off_centre = np.square(boxes[order, :2] + sides / 2 - np.array(size) / 2).sum(1)
+    main = int(np.argmax(sides.prod(1) - 2 * off_centre))
+    return np.array([order[main], *np.delete(order, main)])
 
 
 class Detector:
@@ -66,8 +94,7 @@ class Detector:
     def faces(self, picture: U8) -> list[Found]:
         """Return all faces of the uint8 RGB `picture`, the main one first, the rest as sure as the network is of them.
 
-        The main one has the largest (area − 2·squared distance of its centre from the picture's). Without a hit, one
-        more try with 30 % black padding.
+        Without a hit, one more try with 30 % black padding.
         """
         scale = min(1.0, LONGEST_SIDE / max(picture.shape[:2]))
         image: npt.NDArray[Any] = picture[..., ::-1]
@@ -82,12 +109,10 @@ class Detector:
             rows = self._detect(padded)
         if rows is None:
             return []
-        rows = rows[np.argsort(-rows[:, 14], kind="stable")]
-        x, y, w, h = rows[:, :4].T
-        off_centre = (x - left + w / 2 - width / 2) ** 2 + (y - top + h / 2 - height / 2) ** 2
-        main = int(np.argmax(w * h - 2 * off_centre))
+        corners = rows[:, :2] - (left, top)
+        order = main_first(np.concatenate([corners, corners + rows[:, 2:4]], 1), rows[:, 14], (width, height))
         found = []
-        for row in (rows[main], *np.delete(rows, main, axis=0)):
+        for row in rows[order]:
             corner = row[:2] - (left, top)
             # reduced and original picture share their corners, and an index lies half a pixel inside
             points = (row[4:14].reshape(5, 2) - (left, top) + 0.5) / scale - 0.5

@@ -12,7 +12,7 @@ import numpy as np
 
 from facecure.pictures.align import cut_face
 from facecure.pictures.decode import UnreadablePicture, decode
-from facecure.pictures.detect import Detector, Found
+from facecure.pictures.detect import FaceFinder, Found
 from facecure.types import U8, Exclusion, FaceGeometry, Sample
 
 
@@ -35,7 +35,7 @@ class Loaded:
 def load_faces(
     samples: Iterable[Sample],
     geometries: Sequence[FaceGeometry | None],
-    detector: Detector | None,
+    detector: FaceFinder | None,
     threads: int,
     known: Callable[[Sample, str], bool] = lambda sample, sha256: False,
 ) -> Iterator[Loaded]:

@@ -56,7 +56,7 @@ class ModelCache:
         """
         self._settle(entry)
         for file in entry.files:
-            self._verify(file, self.path(file))
+            self._verify(file, self.path(file), "in the cache")
         return [self.path(file) for file in entry.files]
 
     def spec(self, entry: ZooEntry) -> ExtractorSpec:
@@ -147,9 +147,9 @@ class ModelCache:
             download(address, came, progress)
             with self._writing():
                 if not is_archive(name):
-                    return self._admit(entry, {file.name: came}, url)
+                    return self._admit(entry, {file.name: came}, f"from {url}")
                 unpack(came, name, member or file.name, unpacked)
-                return self._admit(entry, {file.name: unpacked}, url)
+                return self._admit(entry, {file.name: unpacked}, f"from {url}")
         finally:
             came.unlink(missing_ok=True)
             unpacked.unlink(missing_ok=True)
@@ -162,15 +162,18 @@ class ModelCache:
             if file.name not in placed:
                 continue
             place = placed[file.name]
-            sha256 = self._verify(file, place)
+            sha256 = self._verify(file, place, origin)
             if file.name not in known and not (file.sha256 or file.md5):
                 remarks.append(f"{file.name}: no checksum is published; SHA-256 {sha256} is enforced from now on")
                 if file.reported and file.reported != sha256:
                     remarks.append(f"{file.name}: others report SHA-256 {file.reported}; is this the file you mean?")
-            facts = {"sha256": sha256, "size": place.stat().st_size, "from": origin}
+            facts = {"sha256": sha256, "size": place.stat().st_size, "origin": origin}
             known.setdefault(file.name, facts | {"when": datetime.now(UTC).isoformat(timespec="seconds")})
             if entry.kind == "extractor":
-                size = embedding_size(entry, place)  # which opens it
+                try:
+                    size = embedding_size(entry, place)  # which opens it
+                except InputError as error:
+                    raise InputError(f"{file.name}, {origin}: {error}") from error
                 known[file.name] |= {} if entry.embedding_size else {"embedding": size}
         for name, place in placed.items():
             place.replace(self.folder / name)
@@ -179,7 +182,7 @@ class ModelCache:
         unfinished.replace(self.folder / "lock.json")
         return remarks
 
-    def _verify(self, file: ZooFile, place: Path) -> str:
+    def _verify(self, file: ZooFile, place: Path, origin: str) -> str:
         """Return a file's SHA-256; raises `DigestMismatch` where it is not the published or pinned one."""
         with place.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -193,8 +196,7 @@ class ModelCache:
         for kind, have, wanted, who in promises:
             if wanted is not None and have != wanted:
                 raise DigestMismatch(
-                    f"{place}: {kind} is {have}, {who} says {wanted}: it is damaged or another file; delete it to get "
-                    "it again"
+                    f"{file.name}, {origin}: {kind} is {have}, {who} says {wanted}: it is damaged or another file"
                 )
         return found
 

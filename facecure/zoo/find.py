@@ -7,7 +7,8 @@ from pathlib import Path
 
 from facecure.errors import InputError
 from facecure.extractors.spec import ExtractorSpec, read_spec
-from facecure.pictures.detect import VARIABLE, Detector
+from facecure.pictures.detect import VARIABLE, Detector, FaceFinder
+from facecure.pictures.mtcnn import Mtcnn
 from facecure.zoo.cache import ModelCache
 from facecure.zoo.catalogue import zoo, zoo_entry
 
@@ -22,7 +23,7 @@ def find_spec(named: Named) -> ExtractorSpec:
     return read_spec(Path(named)) if _is_file(named) else ModelCache().spec(zoo_entry(os.fspath(named)))
 
 
-def find_detector(named: Named | None) -> Detector | None:
+def find_detector(named: Named | None) -> FaceFinder | None:
     """Return the detector of a file or zoo entry, by default that of FACECURE_DETECTOR; None where nothing is named."""
     named = named or os.environ.get(VARIABLE)
     if not named:
@@ -31,8 +32,9 @@ def find_detector(named: Named | None) -> Detector | None:
         return Detector(Path(named))
     entry = zoo_entry(os.fspath(named))
     if entry.kind != "detector":
-        raise InputError(f"{entry.name} is no detector; try yunet")
-    return Detector(*ModelCache().files(entry))
+        raise InputError(f"{entry.name} is no detector; try yunet or mtcnn")
+    files = ModelCache().files(entry)
+    return Mtcnn(*files) if entry.name == "mtcnn" else Detector(*files)
 
 
 def find_lpips(named: str) -> tuple[str, Path, Path]:

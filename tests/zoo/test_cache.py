@@ -53,7 +53,7 @@ def test_published_checksums_are_enforced_and_recorded(cache, server):
     known = cache.lock()["plain.pt"]
     assert known["sha256"] == sha256(PLAIN)
     assert known["size"] == len(PLAIN)
-    assert known["from"] == server.url("plain.pt")
+    assert known["origin"] == f"from {server.url('plain.pt')}"
     assert cache.fetch(one) == []
     assert len(server.requests) == 1  # what is there is not fetched again
     faces = Faces(np.zeros((1, 64, 64, 3), np.uint8), spec.geometry)
@@ -101,7 +101,7 @@ def test_mirrors_are_tried_in_turn(cache, server):
     one = entry(ZooFile("plain.pt", urls, sha256=sha256(PLAIN)))
     cache.fetch(one)
     assert [name for name, _ in server.requests] == ["missing", "bad", "good"]
-    assert cache.lock()["plain.pt"]["from"] == urls[2]
+    assert cache.lock()["plain.pt"]["origin"] == f"from {urls[2]}"
 
 
 def test_a_broken_download_is_continued_by_the_next_call(cache, server):
@@ -161,7 +161,7 @@ def test_a_file_that_somebody_has_is_added(cache, tmp_path):
     assert cache.spec(one).verified_weights() == PLAIN
     assert (tmp_path / "mine.pt").exists()
     (tmp_path / "mine.pt").write_bytes(other_weights())
-    with pytest.raises(DigestMismatch, match="pinned"):
+    with pytest.raises(DigestMismatch, match=r"added from .*mine\.pt: SHA-256 is .*pinned"):
         cache.add(one, [tmp_path / "mine.pt"])
     assert cache.spec(one).verified_weights() == PLAIN
     with pytest.raises(InputError, match="no such file"):
@@ -174,7 +174,7 @@ def test_a_file_placed_by_hand_is_taken_in_at_first_use(cache):
     (cache.folder / "plain.pt").write_bytes(PLAIN)
     one = entry(ZooFile("plain.pt", page="by hand"))
     assert cache.spec(one).sha256 == sha256(PLAIN)
-    assert cache.lock()["plain.pt"]["from"] == "placed by hand"
+    assert cache.lock()["plain.pt"]["origin"] == "placed by hand"
     (cache.folder / "plain.pt").write_bytes(other_weights())
     with pytest.raises(DigestMismatch):
         cache.spec(one).verified_weights()
