@@ -1,7 +1,7 @@
 """facecure: how often is a person still found by face recognition after cloaking their photos?
 
     import facecure as fc
-    report = fc.evaluate("clean/", {"fawkes-v1.0": "cloaked/"}, extractors=["extractor.toml"])
+    report = fc.evaluate("clean/", {"fawkes-v1.0": "cloaked/"}, extractors=["sface-opencv"])
 
 Names are imported on first use; `import facecure` loads no runtime.
 """

@@ -191,6 +191,12 @@ def _warnings(extractors: Sequence[Extractor], protocol: ProtocolName, repeats: 
         for e in extractors
         if e.spec.sha256 is None
     ]
+    found += [
+        f"extractor {e.spec.name}: its publisher gives no checksum; {e.spec.weights.name} is the file that came here "
+        f"first ({e.spec.sha256})"
+        for e in extractors
+        if e.spec.sha256_from == "first use"
+    ]
     if protocol == "facecure-2021" and repeats > 1:
         found.append(f"facecure-2021 has exactly one split; the {repeats} asked for were not made")
     return found

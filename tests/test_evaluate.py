@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
@@ -15,8 +16,10 @@ from scipy.stats import binomtest
 
 from facecure.errors import InputError
 from facecure.evaluate import evaluate
+from facecure.extractors import packaged
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.extractors.spec import ExtractorSpec, read_spec
+from facecure.report.markdown import markdown
 from facecure.report.schema import from_json, to_json
 from facecure.types import Cell, Embeddings, FaceGeometry, Faces, Report
 
@@ -381,16 +384,49 @@ MISTAKES = {
     "unknown unprotected": ({"unprotected": {"other": "/nowhere"}}, "--unprotected other=… needs --cloaked other=…"),
     "no detector": ({"detector": "/nowhere.onnx"}, r"detector /nowhere\.onnx: no such file"),
     "no spec": ({"extractors": ["/nowhere.toml"]}, r"extractor spec /nowhere\.toml: No such file"),
+    "no zoo name": ({"extractors": ["sface"]}, "the zoo has no 'sface'; did you mean .*sface-opencv"),
+    "weights to fetch": ({"extractors": ["sface-opencv"]}, "(?s)not on this machine.*models fetch sface-opencv"),
+    "a detector to fetch": ({"detector": "mtcnn"}, "(?s)mtcnn is not on this machine.*models fetch mtcnn"),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_named_before_any_picture_is_embedded(people, make_spec, monkeypatch, mistake):
+def test_a_mistake_is_named_before_any_picture_is_embedded(people, make_spec, monkeypatch, tmp_path, mistake):
     options, message = MISTAKES[mistake]
+    monkeypatch.setenv("FACECURE_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr(OnnxExtractor, "embed", lambda self, faces: pytest.fail("embedded before the check"))
     given = {"clean": people(), "cloaked": {"c": people("cloaked", suffix="_cloaked")}, "extractors": [make_spec()]}
     with pytest.raises(InputError, match=message):
         evaluate(**given | options)
+
+
+def test_a_name_of_the_zoo_brings_year_training_set_and_terms_into_the_report(people, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    from facecure.zoo import catalogue
+
+    source = Path(packaged.__file__).parent / "plain.pt"
+    (tmp_path / "models").mkdir()
+    shutil.copy(source, tmp_path / "models")
+    pixels = {"width": 64, "height": 64, "mean": [127.5] * 3, "std": [127.5] * 3}
+    entry = catalogue.ZooEntry(
+        "plain", "extractor", (catalogue.ZooFile("plain.pt", page="by hand"),), "drawn people", "none", "Apache-2.0",
+        2026, "none", "",
+        {
+            "input": pixels, "embedding": {"size": 64}, "architecture": "tiny-plain",
+            "about": {"training_set": "drawn people", "data_terms": "none", "licence": "Apache-2.0", "year": 2026},
+        },
+    )  # fmt: skip
+    monkeypatch.setattr(catalogue, "zoo", lambda: {"plain": entry})
+    monkeypatch.setenv("FACECURE_MODELS", str(tmp_path / "models"))
+    report = evaluate(people(), {"c": people("cloaked", suffix="_cloaked")}, extractors=["plain"])
+    (ran,) = report.environment["extractors"]
+    known = {key: ran[key] for key in ("name", "year", "training_set", "data_terms", "licence", "sha256_from")}
+    assert list(known.values()) == ["plain", 2026, "drawn people", "none", "Apache-2.0", "first use"]
+    assert ran["weights_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert any("its publisher gives no checksum" in warning for warning in report.warnings)
+    text = markdown(report)
+    for said in ("2026", "drawn people", "Apache-2.0"):
+        assert said in text
 
 
 def test_two_extractors_of_one_name_are_refused(people, make_spec, tmp_path):

@@ -29,7 +29,8 @@ _KEYS = {
 class ExtractorSpec:
     """One extractor; everything that can change an embedding is in `digest`.
 
-    `mean` and `std` are in the order of the input planes, on 0…255. `sha256` is None where the spec gives none.
+    `mean` and `std` are in the order of the input planes, on 0…255. `sha256` is None where the spec gives none;
+    `sha256_from` says who promised it.
     `architecture` names the network of a weights file (see `extractors.networks`), None for ONNX. `licence` is the
     terms of the weights, `data_terms` those of the training set.
     """
@@ -49,6 +50,7 @@ class ExtractorSpec:
     data_terms: str = "not stated"
     licence: str = "not stated"
     year: int | None = None
+    sha256_from: Literal["spec", "publisher", "first use"] = "spec"
 
     def __post_init__(self) -> None:
         Normalise(self.mean, self.std, self.colour)  # raises on values no table can be made of

@@ -70,7 +70,9 @@ class ZooEntry:
         """Return the extractor's spec for a file of its weights."""
         embedding = {"size": embedding_size, **self.preprocessing.get("embedding", {})}
         table = {**self.preprocessing, "name": self.name, "weights": str(weights), "embedding": embedding}
-        return replace(parse_spec(table, weights.parent), sha256=sha256)
+        published = self.files[0].sha256 or self.files[0].md5
+        promised: Any = "publisher" if published else "first use"
+        return replace(parse_spec(table, weights.parent), sha256=sha256, sha256_from=promised)
 
 
 @cache

@@ -49,6 +49,7 @@ def test_published_checksums_are_enforced_and_recorded(cache, server):
     assert cache.has(one)
     spec = cache.spec(one)
     assert (spec.weights, spec.sha256) == (cache.folder / "plain.pt", sha256(PLAIN))
+    assert spec.sha256_from == "publisher"
     assert inside(cache) == {"plain.pt", "lock.json"}
     known = cache.lock()["plain.pt"]
     assert known["sha256"] == sha256(PLAIN)
@@ -78,6 +79,7 @@ def test_without_a_published_checksum_the_first_that_loads_is_pinned(cache, serv
     one = entry(ZooFile("plain.pt", (server.url("plain.pt"),), reported="0" * 64))
     remarks = cache.fetch(one)
     assert sha256(PLAIN) in remarks[0]
+    assert cache.spec(one).sha256_from == "first use"
     assert "others report SHA-256 000" in remarks[1]
     cache.path(one.files[0]).unlink()
     server.content["plain.pt"] = other_weights()

@@ -38,6 +38,7 @@ class FixedBatchExtractor:
             "weights": str(spec.weights),
             "weights_sha256": self.weights_sha256,
             "sha256_enforced": spec.sha256 is not None,
+            "sha256_from": spec.sha256_from if spec.sha256 else None,
             "digest": self.digest,
             "preprocessing": spec.preprocessing(),
             **self._runtime(),

@@ -169,6 +169,17 @@ def test_long_lists_of_names_may_be_spread(changed):
     assert network(changed(spread))[1] == 22
 
 
+def test_a_sequential_of_older_keras_is_a_plain_list_whose_first_layer_has_the_size():
+    config = read_weights((FILES / "efficient.h5").read_bytes()).config
+    inner = {"class_name": "Model", "config": config["config"] | {"name": "inner"}}
+    dense = {"class_name": "Dense", "config": {"name": "top", "units": 5, "activation": "linear"}}
+    made = build_network("keras", {"class_name": "Sequential", "config": [inner, dense]})
+    assert made(torch.zeros(2, 3, 32, 32)).shape == (2, 5)
+    first = {"class_name": "Flatten", "config": {"name": "flat", "batch_input_shape": [None, 4, 5, 3]}}
+    made = build_network("keras", {"class_name": "Sequential", "config": [first, dense]})
+    assert made(torch.zeros(2, 3, 4, 5)).shape == (2, 5)
+
+
 @pytest.mark.parametrize("cut", [8, 1000, -1])
 def test_a_damaged_file_is_named(cut):
     with pytest.raises(InputError, match="no Keras file, or a damaged one"):

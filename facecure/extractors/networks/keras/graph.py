@@ -60,7 +60,7 @@ class KerasGraph(Network):
 
         waiting = [(name, i, [*map(call, reads)]) for name in entries for i, reads in enumerate(nodes[name])]
         self.input, self.output = call(self.input), call(self.output)
-        known[self.input] = torch.zeros(1, *(shape or _channels_first(entries[self.input[0]]["config"])))
+        known[self.input] = torch.zeros(1, *(shape or _channels_first(entries[self.input[0]])))
         while waiting:
             ready = [call for call in waiting if all(read in known for read in call[2])]
             if not ready:
@@ -160,13 +160,22 @@ def _as_graph(layers: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], tuple
     ]
     if layers[0]["class_name"] == "InputLayer":
         return [layers[0], *chain], (names[0], 0), (names[-1], 0)
-    start = {"class_name": "InputLayer", "config": dict(layers[0]["config"], name="")}
+    start = {"class_name": "InputLayer", "config": {"name": "", "batch_input_shape": _input_shape(layers[0])}}
     first = dict(layers[0], inbound_nodes=[[["", 0, 0, {}]]])
     return [start, first, *chain], ("", 0), (names[-1], 0)
 
 
-def _channels_first(config: Config) -> tuple[int, ...]:
-    shape = config.get("batch_input_shape") or config.get("batch_shape")
+def _input_shape(entry: dict[str, Any]) -> Any:
+    """Return the shape that a layer's config gives, or a model's input; older Sequentials have it in the first layer."""
+    config = entry["config"]
+    if entry["class_name"] in _MODELS:
+        layers = config["layers"] if isinstance(config, dict) else config
+        return _input_shape(next((one for one in layers if one["class_name"] == "InputLayer"), layers[0]))
+    return config.get("batch_input_shape") or config.get("batch_shape")
+
+
+def _channels_first(entry: dict[str, Any]) -> tuple[int, ...]:
+    shape = _input_shape(entry)
     if not shape or None in shape[1:]:
-        raise InputError(f"its input {config['name']} has no fixed size but {shape}")
+        raise InputError(f"its input {entry['config'].get('name')} has no fixed size but {shape}")
     return (shape[-1], *shape[1:-1])
