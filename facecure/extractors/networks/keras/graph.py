@@ -166,7 +166,7 @@ def _as_graph(layers: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], tuple
 
 
 def _input_shape(entry: dict[str, Any]) -> Any:
-    """Return the shape that a layer's config gives, or a model's input; older Sequentials have it in the first layer."""
+    """Return the shape that a layer gives, or a model's input; older Sequentials have it in their first layer."""
     config = entry["config"]
     if entry["class_name"] in _MODELS:
         layers = config["layers"] if isinstance(config, dict) else config
