@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
+from rich.text import Text
 
 from facecure.cli.console import app, plain, wide_console
 from facecure.zoo.cache import VARIABLE, ModelCache
@@ -26,6 +28,7 @@ models = typer.Typer(
 app.add_typer(models, name="models", invoke_without_command=True)
 
 _HEADINGS = ("name", "here", "year", "size", "values", "terms of the weights", "trained on", "terms of the data")
+_WIDE = 140  # columns, from which a table can be read
 _OURS = "facecure itself is Apache-2.0; neither column's terms are facecure's, and both bind whoever uses the weights."
 
 
@@ -37,32 +40,41 @@ def list_models(context: typer.Context) -> None:
     cache = ModelCache()
     console = wide_console()
     for kind in dict.fromkeys(entry.kind for entry in zoo().values()):
-        table = Table(title=f"{kind[0].upper()}{kind[1:]}s", title_justify="left")
-        for heading in (
-            "name",
-            "here",
-            "year",
-            "size",
-            "values",
-            "terms of the weights",
-            "trained on",
-            "terms of the data",
-        ):
-            right = heading in ("year", "size", "values")
-            table.add_column(heading, justify="right" if right else "left", no_wrap=right or heading == "name")
-        for entry in zoo().values():
-            if entry.kind == kind:
-                here = "yes" if cache.has(entry) else "fetch" if all(file.urls for file in entry.files) else "add"
-                values = str(entry.embedding_size or "")
-                row = (str(entry.year), _size(entry), values, entry.licence, entry.training_set, entry.data_terms)
-                table.add_row(entry.name, here, *map(plain, row))
-        console.print(table)
+        rows = [_row(entry, cache) for entry in zoo().values() if entry.kind == kind]
+        title = f"{kind[0].upper()}{kind[1:]}s"
+        if console.width >= _WIDE:
+            console.print(_table(title, rows))
+            continue
+        console.print(f"[bold]{title}[/]")
+        for name, here, year, size, values, licence, training_set, data_terms in rows:
+            console.print(f"  [bold]{name:28}[/] {here:5} {year} {size:>8} {values:>4}", highlight=False)
+            terms = f"weights: {licence}; trained on: {training_set}; terms of the data: {data_terms}"
+            console.print(Padding(Text(terms, "dim"), (0, 0, 0, 6)))
     console.print(
         f"here: yes, or what brings it: facecure models fetch NAME, facecure models add FILE --as NAME. {_OURS}\n"
         f"Weights lie in {cache.folder} (another folder: {VARIABLE}).",
         soft_wrap=True,
         highlight=False,
     )
+
+
+def _row(entry: ZooEntry, cache: ModelCache) -> tuple[str, ...]:
+    """Return an entry under `_HEADINGS`."""
+    here = "yes" if cache.has(entry) else "fetch" if all(file.urls for file in entry.files) else "add"
+    values = str(entry.embedding_size or "")
+    return (
+        entry.name, here, str(entry.year), _size(entry), values, entry.licence, entry.training_set, entry.data_terms
+    )  # fmt: skip
+
+
+def _table(title: str, rows: list[tuple[str, ...]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in _HEADINGS:
+        right = heading in ("year", "size", "values")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=right or heading == "name")
+    for row in rows:
+        table.add_row(*map(plain, row))
+    return table
 
 
 @models.command(epilog="**Example**\n\n`facecure models show clip-vit-b32`")

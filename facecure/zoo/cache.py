@@ -195,8 +195,9 @@ class ModelCache:
             promises.append(("MD5", md5, file.md5, "its publisher"))
         for kind, have, wanted, who in promises:
             if wanted is not None and have != wanted:
+                cure = f"; delete {place} to get it again" if place == self.path(file) else ""
                 raise DigestMismatch(
-                    f"{file.name}, {origin}: {kind} is {have}, {who} says {wanted}: it is damaged or another file"
+                    f"{file.name}, {origin}: {kind} is {have}, {who} says {wanted}: it is damaged or another file{cure}"
                 )
         return found
 
@@ -218,8 +219,12 @@ class ModelCache:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Make the folder and let one process at a time change what is in it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as stream:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            stream = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise InputError(f"{self.folder}: {error.strerror}; name another folder with {VARIABLE}") from error
+        with stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
 

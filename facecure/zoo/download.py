@@ -49,6 +49,8 @@ def download(url: str, file: Path, progress: Progress = lambda name, done, total
         raise DownloadFailed(f"no connection: {error.reason}") from error
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
         raise DownloadFailed(f"the connection broke off: {error}; the next run continues there") from error
+    except OSError as error:
+        raise DownloadFailed(f"{part} cannot be written: {error.strerror}") from error
 
 
 @contextmanager

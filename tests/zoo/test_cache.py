@@ -233,6 +233,13 @@ def test_what_cannot_be_opened_here_is_not_fetched(cache, server, monkeypatch):
     assert server.requests == []
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(PLAIN)
+    cache = ModelCache(tmp_path / "file" / "models")
+    with pytest.raises(InputError, match="Not a directory; name another folder with FACECURE_MODELS"):
+        cache.add(entry(ZooFile("plain.pt", page="by hand")), [tmp_path / "file"])
+
+
 def test_a_damaged_lock_file_is_named(cache):
     cache.folder.mkdir()
     (cache.folder / "lock.json").write_text("{")

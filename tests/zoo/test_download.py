@@ -135,3 +135,9 @@ def test_two_at_a_time_do_not_mix(server, file):
             download(server.url("a"), file)
     download(server.url("a"), file)
     assert file.read_bytes() == CONTENT
+
+
+def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DownloadFailed, match=r"w\.part cannot be written: (Not a directory|File exists)"):
+        download(server.url("a"), tmp_path / "file" / "w")

@@ -62,9 +62,9 @@ class KerasGraph(Network):
         self.input, self.output = call(self.input), call(self.output)
         known[self.input] = torch.zeros(1, *(shape or _channels_first(entries[self.input[0]])))
         while waiting:
-            ready = [call for call in waiting if all(read in known for read in call[2])]
+            ready = [one for one in waiting if all(read in known for read in one[2])]
             if not ready:
-                raise InputError(f"its layers {', '.join(sorted({call[0] for call in waiting})[:4])} have no inputs")
+                raise InputError(f"its layers {', '.join(sorted({one[0] for one in waiting})[:4])} have no inputs")
             for name, number, reads in ready:
                 inputs = [known[read] for read in reads]
                 if _key(name) not in self.layers:
@@ -72,7 +72,7 @@ class KerasGraph(Network):
                 with torch.no_grad():
                     known[name, number] = self.layers[_key(name)](*inputs)
                 self.calls.append((name, number, reads))
-            waiting = [call for call in waiting if call not in ready]
+            waiting = [one for one in waiting if one not in ready]
 
     @staticmethod
     def _layer(entry: dict[str, Any], name: str, shapes: list[Sequence[int]]) -> nn.Module:
