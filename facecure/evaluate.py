@@ -7,19 +7,20 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from facecure.embed import EmbeddingTable, Extractor, Progress, check_extractors, embed
 from facecure.environment import environment
 from facecure.errors import InputError
-from facecure.extractors.runtimes import open_extractor
+from facecure.extractors.runtimes import Runtime
+from facecure.extractors.spec import Precision
 from facecure.kernels.device import torch_device
 from facecure.pictures.manifest import read_sets
 from facecure.protocols.population import population
 from facecure.protocols.split import make_split
 from facecure.protocols.summary import summarise
 from facecure.types import Cell, Exclusion, Outcome, ProtocolName, Report, Sample
-from facecure.zoo.find import find_detector, find_spec
+from facecure.zoo.find import find_detector, find_extractor
 
 _NOTES: dict[str, tuple[str, ...]] = {
     "corrected": (
@@ -49,6 +50,8 @@ def evaluate(
     repeats: int | None = None,
     seed: int = 0,
     keep: str | os.PathLike[str] | None = None,
+    runtime: Runtime | Literal["auto"] | None = None,
+    precision: Precision = "fp32",
     threads: int = 0,
     device: str = "cpu",
     progress: Progress = lambda stage, done, total: None,
@@ -60,9 +63,10 @@ def evaluate(
     they differ from `clean`. People in `distractors` are enrolled and never searched. `extractors` are spec files,
     names of the zoo or objects with `embed`; `detector` is a YuNet ONNX file or "yunet" of the zoo (default:
     FACECURE_DETECTOR), needed where an extractor aligns.
-    `repeats` is the number of random splits, default 10 (facecure-2021 has one). `keep` is a folder for embeddings, so
-    that a repeated run computes none twice. `threads` 0 = all CPUs. `device` is where identification runs, "cpu" or
-    torch's name of another one; it changes no verdict.
+    `repeats` is the number of random splits, default 10 (facecure-2021 has one). `runtime` and `precision` say what
+    executes extractors, "auto" the fastest certified one, None what their weights need by themselves. `keep` is a
+    folder for embeddings, so that a repeated run computes none twice. `threads` 0 = all CPUs. `device` is where
+    identification runs, "cpu" or torch's name of another one; it changes no verdict.
 
     Raises `InputError`, `MissingDependency` or `DigestMismatch` before any long work where that is possible.
     """
@@ -78,7 +82,7 @@ def evaluate(
         torch_device(device)  # what is not there fails before any work
     started = time.perf_counter()
     ready = [
-        e if not isinstance(e, (str, os.PathLike)) else open_extractor(find_spec(e), threads=threads)
+        e if not isinstance(e, (str, os.PathLike)) else find_extractor(e, runtime, precision, threads=threads)
         for e in extractors
     ]
     check_extractors(ready)

@@ -23,7 +23,7 @@ FLOORS = [
     {"environment", "ledger"},
     {"embed"},
     {"cloaking"},
-    {"evaluate", "cloak", "scale"},
+    {"evaluate", "cloak", "certify", "scale"},
     {"demo"},
     {"cli"},
 ]

@@ -31,6 +31,24 @@ class ProtocolName(StrEnum):
     facecure_2021 = "facecure-2021"
 
 
+class RuntimeName(StrEnum):
+    """What can execute an extractor."""
+
+    torch = "torch"
+    onnx = "onnx"
+    openvino = "openvino"
+    tensorrt = "tensorrt"
+    auto = "auto"
+
+
+class PrecisionName(StrEnum):
+    """The precisions on offer."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
 ExtractorOption = Annotated[
     list[str],
     typer.Option(
@@ -45,6 +63,11 @@ DetectorOption = Annotated[
         help="For extractors that align faces: yunet or mtcnn from `facecure models`, or a YuNet ONNX file.",
     ),
 ]
+RuntimeOption = Annotated[
+    RuntimeName | None,
+    typer.Option(help="What executes extractors; auto is the fastest certified one. Default: what the weights need."),
+]
+PrecisionOption = Annotated[PrecisionName, typer.Option(help="Of the runtime; other ones give other embeddings.")]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")]
 
 

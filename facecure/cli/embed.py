@@ -10,13 +10,22 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from facecure.cli.console import DetectorOption, ExtractorOption, ThreadsOption, app, make_folder, plain
+from facecure.cli.console import (
+    DetectorOption,
+    ExtractorOption,
+    PrecisionName,
+    PrecisionOption,
+    RuntimeOption,
+    ThreadsOption,
+    app,
+    make_folder,
+    plain,
+)
 from facecure.cli.console import progress as progress_bars
 from facecure.embed import embed as embed_pictures
 from facecure.environment import environment
-from facecure.extractors.runtimes import open_extractor
 from facecure.pictures.manifest import read_samples
-from facecure.zoo.find import find_detector, find_spec
+from facecure.zoo.find import find_detector, find_extractor
 
 
 @app.command(
@@ -30,10 +39,15 @@ def embed(
     extractor: ExtractorOption,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where NAME.npz per extractor and embed.json go.")],
     detector: DetectorOption = None,
+    runtime: RuntimeOption = None,
+    precision: PrecisionOption = PrecisionName.fp32,
     threads: ThreadsOption = 0,
 ) -> None:
     """Embeddings of all pictures in a folder, one NPZ file per extractor."""
-    ready = [open_extractor(find_spec(spec), threads=threads) for spec in extractor]
+    ready = [
+        find_extractor(one, None if runtime is None else runtime.value, precision.value, threads=threads)
+        for one in extractor
+    ]
     finder = find_detector(detector)
     samples, excluded, warnings = read_samples(pictures)
     make_folder(out)
@@ -57,6 +71,8 @@ def embed(
     }
     (out / "embed.json").write_text(json.dumps(what, indent=1, ensure_ascii=False), encoding="utf-8")
     console = Console()
+    for one in ready:
+        console.print(f"{one.spec.name}: {one.what_ran['runtime']}, {one.precision}", highlight=False)
     console.print(f"{len(table.samples)} pictures embedded, {len(left_out)} excluded (reasons in {out / 'embed.json'})")
     for warning in warnings:
         console.print(f"Warning: {plain(warning)}", style="yellow")

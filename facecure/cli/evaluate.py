@@ -11,7 +11,10 @@ import typer
 from facecure.cli.console import (
     DetectorOption,
     ExtractorOption,
+    PrecisionName,
+    PrecisionOption,
     ProtocolName,
+    RuntimeOption,
     ThreadsOption,
     app,
     make_folder,
@@ -58,6 +61,8 @@ def evaluate(
         int | None, typer.Option(min=1, help="Random splits; default 10, or the one of facecure-2021.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the splits and the bootstrap.")] = 0,
+    runtime: RuntimeOption = None,
+    precision: PrecisionOption = PrecisionName.fp32,
     threads: ThreadsOption = 0,
     device: Annotated[
         str, typer.Option(metavar="NAME", help="Where identification runs: cpu, or torch's name, such as cuda:0.")
@@ -80,6 +85,8 @@ def evaluate(
             repeats=repeats,
             seed=seed,
             keep=out / "embeddings",
+            runtime=None if runtime is None else runtime.value,
+            precision=precision.value,
             threads=threads,
             device=device,
             progress=progress,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,15 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rich.table import Table
 from rich.text import Text
 
-from facecure.cli.console import app, plain, wide_console
+from facecure.cli.console import PrecisionName, app, plain, wide_console
+from facecure.errors import InputError
+from facecure.extractors.export import export_onnx
+from facecure.extractors.runtimes import RUNTIMES, Runtime
+from facecure.extractors.spec import Precision
 from facecure.zoo.cache import VARIABLE, ModelCache
 from facecure.zoo.catalogue import ZooEntry, zoo, zoo_entry
+from facecure.zoo.exports import Exports
+from facecure.zoo.find import find_spec
 
 models = typer.Typer(
     help="Official weights of extractors, detectors and perceptual distances: list, fetch, add.",
@@ -26,6 +33,15 @@ models = typer.Typer(
     "`facecure models add ~/magface_epoch_00025.pth --as magface-iresnet100`",
 )
 app.add_typer(models, name="models", invoke_without_command=True)
+
+
+class ExportName(StrEnum):
+    """What an export is made for."""
+
+    onnx = "onnx"
+    openvino = "openvino"
+    tensorrt = "tensorrt"
+
 
 _HEADINGS = ("name", "here", "year", "size", "values", "terms of the weights", "trained on", "terms of the data")
 _WIDE = 140  # columns, from which a table can be read
@@ -103,6 +119,34 @@ def add(
     """Take weights that are on this machine already into the cache, verified like fetched ones."""
     entry, cache = zoo_entry(name), ModelCache()
     _done(entry, cache, cache.add(entry, files))
+
+
+@models.command(
+    epilog="**Examples**\n\n`facecure models export dlib-resnet`\n\n"
+    "`facecure models export magface-iresnet100 --out magface.onnx --inside`"
+)
+def export(
+    name: Annotated[str, typer.Argument(help="A name from `facecure models`, or a spec file.")],
+    *,
+    runtime: Annotated[ExportName, typer.Option(help="What will execute it; all take ONNX.")] = ExportName.onnx,
+    precision: Annotated[PrecisionName, typer.Option(help="Lower ones for tensorrt.")] = PrecisionName.fp32,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Elsewhere than in the cache.")] = None,
+    inside: Annotated[bool, typer.Option("--inside", help="With --out: uint8 RGB in, preprocessing inside.")] = False,
+) -> None:
+    """Write an extractor as an ONNX file: any batch, batch norms folded, everything about it in its metadata."""
+    spec = find_spec(name)
+    target: Runtime = runtime.value
+    if precision.value not in RUNTIMES[target]:
+        raise InputError(f"{target} computes in {' or '.join(RUNTIMES[target])}, not {precision.value}")
+    if inside and out is None:
+        raise InputError("--inside is for files of your own: name one with --out")
+    if out is None:
+        file = Exports(spec).export(target, precision.value)
+    else:
+        inner: Precision = precision.value if target == "tensorrt" else "fp32"
+        export_onnx(spec, out, inside=inside, precision=inner)
+        file = out
+    Console().print(f"{spec.name} is in {file}", soft_wrap=True, highlight=False)
 
 
 def _done(entry: ZooEntry, cache: ModelCache, remarks: list[str]) -> None:

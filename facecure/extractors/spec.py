@@ -15,6 +15,8 @@ from facecure.errors import DigestMismatch, InputError
 from facecure.kernels import Normalise
 from facecure.types import FaceGeometry, digest_of
 
+Precision = Literal["fp32", "bf16", "fp16"]
+
 _FACE_OPTIONS = ("interpolation", "border", "padding", "stretch")  # at the top level or under [face]
 _KEYS = {
     "": {"name", "weights", "sha256", "architecture", "input", "embedding", "face", "about", *_FACE_OPTIONS},
@@ -80,9 +82,17 @@ class ExtractorSpec:
             )
         return data
 
-    def digest(self, weights_sha256: str) -> str:
-        """Return hex SHA-256 over weights and preprocessing: embeddings compare only within one digest."""
-        return digest_of([weights_sha256, self.preprocessing()])
+    def weights_sha256(self) -> str:
+        """Return the hex SHA-256 of the weights file; raises as `verified_weights` does."""
+        return hashlib.sha256(self.verified_weights()).hexdigest()
+
+    def digest(self, weights_sha256: str, precision: Precision = "fp32") -> str:
+        """Return hex SHA-256 over weights, preprocessing and precision: embeddings compare only within one digest.
+
+        Runtimes of one precision share it: they round differently, by what `facecure certify` measures.
+        """
+        lower = [] if precision == "fp32" else [precision]
+        return digest_of([weights_sha256, self.preprocessing(), *lower])
 
 
 def read_spec(file: Path) -> ExtractorSpec:

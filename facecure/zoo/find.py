@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from facecure.errors import InputError
-from facecure.extractors.spec import ExtractorSpec, read_spec
+from facecure.extractors.runtimes import Runtime, default_runtime, open_extractor
+from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
+from facecure.extractors.spec import ExtractorSpec, Precision, read_spec
 from facecure.pictures.detect import VARIABLE, Detector, FaceFinder
 from facecure.pictures.mtcnn import Mtcnn
 from facecure.zoo.cache import ModelCache
 from facecure.zoo.catalogue import zoo, zoo_entry
+from facecure.zoo.exports import Exports
 
 Named = str | os.PathLike[str]
 
@@ -21,6 +25,23 @@ def find_spec(named: Named) -> ExtractorSpec:
     Raises `InputError` naming the file and what is wrong in it, or how to get the weights.
     """
     return read_spec(Path(named)) if _is_file(named) else ModelCache().spec(zoo_entry(os.fspath(named)))
+
+
+def find_extractor(
+    named: Named, runtime: Runtime | Literal["auto"] | None = None, precision: Precision = "fp32", *, threads: int = 0
+) -> FixedBatchExtractor:
+    """Return the extractor of a spec file or zoo entry, executed by a runtime in a precision.
+
+    Without a runtime it is what the weights file needs by itself; "auto" is the fastest one that is certified here, in
+    its precision. Raises as `find_spec` and `open_extractor` do, and where an export has to be made first.
+    """
+    spec = find_spec(named)
+    if runtime is None or (runtime == default_runtime(spec) and precision == "fp32"):
+        return open_extractor(spec, runtime, precision, threads=threads)
+    exports = Exports(spec)
+    if runtime == "auto":
+        runtime, precision = exports.fastest()
+    return open_extractor(spec, runtime, precision, graph=exports.graph(runtime, precision), threads=threads)
 
 
 def find_detector(named: Named | None) -> FaceFinder | None:

@@ -2,16 +2,58 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from facecure.errors import InputError
+from facecure.extractors.graph import Graph
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
-from facecure.extractors.spec import ExtractorSpec
+from facecure.extractors.spec import ExtractorSpec, Precision
+
+Runtime = Literal["torch", "onnx", "openvino", "tensorrt"]
+RUNTIMES: dict[Runtime, tuple[Precision, ...]] = {
+    "torch": ("fp32", "bf16"),
+    "onnx": ("fp32",),
+    "openvino": ("fp32", "bf16"),
+    "tensorrt": ("fp32", "bf16", "fp16"),
+}
 
 
-def open_extractor(spec: ExtractorSpec, *, threads: int = 0) -> FixedBatchExtractor:
-    """Return the extractor of a spec: by torch where it names an architecture, else by ONNX Runtime."""
-    if spec.architecture is not None:
+def default_runtime(spec: ExtractorSpec) -> Runtime:
+    """Return what executes an extractor unless another runtime is asked for: what its own weights file needs."""
+    return "torch" if spec.architecture is not None else "onnx"
+
+
+def open_extractor(
+    spec: ExtractorSpec,
+    runtime: Runtime | None = None,
+    precision: Precision = "fp32",
+    *,
+    graph: Graph | None = None,
+    threads: int = 0,
+) -> FixedBatchExtractor:
+    """Return the extractor of a spec, executed by its default runtime or by another.
+
+    `graph` is its ONNX export, which runtimes other than torch need where the weights are no ONNX file. Raises
+    `InputError` for a precision that a runtime does not have or a missing graph, `MissingDependency` for a runtime that
+    is not installed.
+    """
+    runtime = runtime or default_runtime(spec)
+    if runtime not in RUNTIMES:
+        raise InputError(f"runtime is one of {', '.join(RUNTIMES)}, not {runtime!r}")
+    if precision not in RUNTIMES[runtime]:
+        raise InputError(f"{runtime} computes in {' or '.join(RUNTIMES[runtime])}, not {precision}")
+    if runtime == "torch":
         from facecure.extractors.runtimes.torch import TorchExtractor
 
-        return TorchExtractor(spec, threads=threads)
-    from facecure.extractors.runtimes.onnx import OnnxExtractor
+        return TorchExtractor(spec, precision=precision, threads=threads)
+    if runtime == "onnx":
+        from facecure.extractors.runtimes.onnx import OnnxExtractor
 
-    return OnnxExtractor(spec, threads=threads)
+        return OnnxExtractor(spec, graph=graph, threads=threads)
+    if runtime == "openvino":
+        from facecure.extractors.runtimes.openvino import OpenVinoExtractor
+
+        return OpenVinoExtractor(spec, graph=graph, precision=precision, threads=threads)
+    from facecure.extractors.runtimes.tensorrt import TensorRtExtractor
+
+    return TensorRtExtractor(spec, graph=graph, precision=precision)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
 
 from facecure.errors import InputError
-from facecure.extractors.spec import ExtractorSpec
-from facecure.kernels import Normalise, available_threads
+from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.kernels import Normalise
 from facecure.types import F32, Embeddings, Faces
 
 
@@ -22,11 +21,12 @@ class FixedBatchExtractor:
 
     batch: int
 
-    def __init__(self, spec: ExtractorSpec, weights: bytes, threads: int) -> None:
+    def __init__(self, spec: ExtractorSpec, weights_sha256: str, threads: int, precision: Precision = "fp32") -> None:
         self.spec = spec
-        self.weights_sha256 = hashlib.sha256(weights).hexdigest()
-        self.digest = spec.digest(self.weights_sha256)
-        self.threads = threads or available_threads()
+        self.weights_sha256 = weights_sha256
+        self.precision = precision
+        self.digest = spec.digest(weights_sha256, precision)
+        self.threads = threads
         self._normalise = Normalise(spec.mean, spec.std, spec.colour)
 
     @property
@@ -42,6 +42,7 @@ class FixedBatchExtractor:
             "digest": self.digest,
             "preprocessing": spec.preprocessing(),
             **self._runtime(),
+            "precision": self.precision,
             "threads": self.threads,
             "batch": self.batch,
             "training_set": spec.training_set,
@@ -92,5 +93,5 @@ class FixedBatchExtractor:
         raise NotImplementedError
 
     def _runtime(self) -> dict[str, Any]:
-        """Return runtime, precision and device."""
+        """Return runtime and device, and what else the runtime says of itself."""
         raise NotImplementedError

@@ -12,7 +12,8 @@ import numpy as np
 from facecure.errors import InputError, MissingDependency
 from facecure.extractors.networks import build_network
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
-from facecure.extractors.spec import ExtractorSpec
+from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.kernels import available_threads
 from facecure.types import F32
 
 if TYPE_CHECKING:
@@ -70,29 +71,30 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 class TorchExtractor(FixedBatchExtractor):
-    """An extractor executed by torch on the CPU."""
+    """An extractor executed by torch on the CPU; bf16 is autocast, which keeps float32 where torch says it matters."""
 
-    def __init__(self, spec: ExtractorSpec, *, threads: int = 0, batch: int = 8) -> None:
+    def __init__(self, spec: ExtractorSpec, *, precision: Precision = "fp32", threads: int = 0, batch: int = 8) -> None:
+        if spec.layout != "NCHW":
+            raise InputError(f"extractor {spec.name}: torch networks take NCHW, not {spec.layout}")
+        network, sha256 = load_network(spec)
         import torch
 
         from facecure.extractors.networks.folding import fold_batch_norms
 
-        network, _ = load_network(spec)
         # both change rounding alone, and were measured to save up to 60 % on CPUs (bench/zoo.py)
         self._network = fold_batch_norms(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        super().__init__(spec, spec.verified_weights(), threads)
-        if spec.layout != "NCHW":
-            raise InputError(f"extractor {spec.name}: torch networks take NCHW, not {spec.layout}")
         self.batch = batch
+        super().__init__(spec, sha256, threads or available_threads(), precision)
 
     def _runtime(self) -> dict[str, Any]:
         import torch
 
-        return {"runtime": f"torch {torch.__version__}", "precision": "fp32", "device": "cpu"}
+        return {"runtime": f"torch {torch.__version__}", "device": "cpu"}
 
     def _forward(self, planes: F32) -> F32:
         import torch
 
-        with torch_threads(self.threads), torch.inference_mode():
+        lower = torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16")
+        with torch_threads(self.threads), torch.inference_mode(), lower:
             faces = torch.from_numpy(planes).to(memory_format=torch.channels_last)
-            return np.asarray(self._network(faces).numpy())
+            return np.asarray(self._network(faces).float().numpy())

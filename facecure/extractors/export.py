@@ -1,0 +1,156 @@
+"""Networks as ONNX files: batch norms folded, any batch, and everything about them in the file's own metadata."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facecure.errors import InputError, MissingDependency
+from facecure.extractors.graph import Graph, graph_of
+from facecure.extractors.spec import ExtractorSpec, Precision
+
+OPSET = 20
+LARGEST_BATCH = 4096
+_PREFIX = "facecure."  # of our keys in the metadata
+
+
+def export_onnx(spec: ExtractorSpec, file: Path, *, inside: bool = False, precision: Precision = "fp32") -> None:
+    """Return when `file` holds the extractor as an ONNX graph of opset 20 whose batch is open, weights inline.
+
+    Input `faces`, output `embedding`, raw. With `inside` the preprocessing is part of the graph: it takes `pixels`,
+    uint8 (N, H, W, 3) RGB; else float32 (N, 3, H, W), normalised. Weights that are ONNX already keep their nodes and
+    opset. A lower `precision` is that of the nodes between float32 input and output, as TensorRT wants it. Raises
+    `InputError` for weights that do not load, `MissingDependency` without onnx, torch or onnxscript.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingDependency("onnx", "cpu") from error
+    if spec.architecture is not None:
+        model, sha256 = _from_torch(spec, precision)
+    else:
+        if precision != "fp32":
+            raise InputError(f"extractor {spec.name}: its weights are an ONNX graph, whose precision is its own")
+        graph = graph_of(spec, None)
+        model, sha256 = onnx.load_from_string(graph.data), graph.weights_sha256
+    if inside:
+        model = _with_preprocessing(model, spec)
+    known = {
+        "weights_sha256": sha256,
+        "digest": spec.digest(sha256, precision),
+        "precision": precision,
+        "name": spec.name,
+        "preprocessing": json.dumps(spec.preprocessing()),
+        "preprocessing_inside": json.dumps(inside),
+        "licence": spec.licence,
+        "training_set": spec.training_set,
+        "data_terms": spec.data_terms,
+        "year": json.dumps(spec.year),
+    }
+    kept = {entry.key: entry.value for entry in model.metadata_props if not entry.key.startswith(_PREFIX)}
+    onnx.helper.set_model_props(model, kept | {f"{_PREFIX}{key}": value for key, value in known.items()})
+    model.doc_string = f"{spec.name}, exported by facecure"
+    onnx.checker.check_model(model)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    unfinished.write_bytes(model.SerializeToString())
+    unfinished.replace(file)
+
+
+def read_export(file: Path) -> Graph:
+    """Return the graph of a file that `export_onnx` wrote; raises `InputError` for another file."""
+    import onnx
+
+    try:
+        data = file.read_bytes()
+        known = {entry.key: entry.value for entry in onnx.load_from_string(data).metadata_props}
+    except OSError as error:
+        raise InputError(f"export {file}: {error.strerror}") from error
+    except Exception as error:  # protobuf's own kinds
+        raise InputError(f"export {file} is no ONNX file: {error}") from error
+    if f"{_PREFIX}weights_sha256" not in known:
+        raise InputError(f"export {file} does not say what weights it was made of; export it again")
+    return Graph(data, known[f"{_PREFIX}weights_sha256"], file)
+
+
+def _from_torch(spec: ExtractorSpec, precision: Precision) -> tuple[Any, str]:
+    """Return the ONNX model of a network with its batch norms folded, and the SHA-256 of its weights file."""
+    try:
+        import onnxscript  # noqa: F401
+        import torch
+    except ImportError as error:
+        raise MissingDependency(error.name or "onnxscript", "cpu") from error
+    from facecure.extractors.networks.folding import fold_batch_norms
+    from facecure.extractors.runtimes.torch import load_network
+
+    network, sha256 = load_network(spec)
+    network = fold_batch_norms(network)
+    if precision != "fp32":
+        from facecure.extractors.networks.lower import Lower
+
+        network = Lower(network, {"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
+    geometry = spec.geometry
+    faces = torch.zeros(2, 3, geometry.height, geometry.width)
+    level = logging.getLogger("torch.onnx").level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's exporter warns of its own deprecations
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # and that torchvision is not there
+        try:
+            program = torch.onnx.export(
+                network,
+                (faces,),
+                input_names=["faces"],
+                output_names=["embedding"],
+                opset_version=OPSET,
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)},),
+                verbose=False,
+            )
+        finally:
+            logging.getLogger("torch.onnx").setLevel(level)
+    assert program is not None
+    return program.model_proto, sha256
+
+
+def _with_preprocessing(model: Any, spec: ExtractorSpec) -> Any:
+    """Return the model behind nodes that make its input from faces uint8 (N, H, W, 3) RGB."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph, geometry = model.graph, spec.geometry
+    planes = graph.input[0].name
+    if spec.layout != "NCHW" or planes == "pixels":
+        raise InputError(f"extractor {spec.name}: preprocessing goes inside of graphs that take NCHW only")
+    channels = [0, 1, 2] if spec.colour == "RGB" else [2, 1, 0]
+    values = {
+        "facecure_channels": np.array(channels),
+        "facecure_mean": np.array(spec.mean, np.float32).reshape(3, 1, 1),
+        "facecure_std": np.array(spec.std, np.float32).reshape(3, 1, 1),
+    }
+    nodes = [
+        helper.make_node("Transpose", ["pixels"], ["facecure_planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Gather", ["facecure_planes", "facecure_channels"], ["facecure_ordered"], axis=1),
+        helper.make_node("Cast", ["facecure_ordered"], ["facecure_float"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["facecure_float", "facecure_mean"], ["facecure_centred"]),
+        helper.make_node("Div", ["facecure_centred", "facecure_std"], [planes]),
+    ]
+    batch = graph.input[0].type.tensor_type.shape.dim[0]
+    side = batch.dim_value or batch.dim_param or "batch"
+    shape = [side, geometry.height, geometry.width, 3]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, shape)
+    made = helper.make_graph(
+        [*nodes, *graph.node],
+        graph.name,
+        [pixels],
+        list(graph.output),
+        [*graph.initializer, *(numpy_helper.from_array(value, name) for name, value in values.items())],
+        value_info=graph.value_info,
+    )
+    whole = helper.make_model(made, opset_imports=model.opset_import, ir_version=model.ir_version)
+    whole.functions.extend(model.functions)
+    whole.metadata_props.extend(model.metadata_props)
+    return whole

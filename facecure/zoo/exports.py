@@ -1,0 +1,76 @@
+"""Exports and certificates of extractors, kept in the cache: a folder per extractor, by its digest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from facecure.errors import InputError
+from facecure.extractors.export import export_onnx, read_export
+from facecure.extractors.graph import Graph
+from facecure.extractors.runtimes import RUNTIMES, Runtime, default_runtime
+from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.zoo.cache import ModelCache
+
+
+class Exports:
+    """One extractor's folder: `model.onnx`, in lower precisions `model-bf16.onnx`, and certificates."""
+
+    def __init__(self, spec: ExtractorSpec, cache: ModelCache | None = None) -> None:
+        self.spec = spec
+        sha256 = spec.sha256 or spec.weights_sha256()
+        self.folder = (cache or ModelCache()).folder / "exports" / f"{spec.name}-{spec.digest(sha256)[:16]}"
+
+    def file(self, runtime: Runtime, precision: Precision) -> Path:
+        """Return where the graph of a runtime lies; only TensorRT's has the precision inside."""
+        lower = runtime == "tensorrt" and precision != "fp32"
+        return self.folder / (f"model-{precision}.onnx" if lower else "model.onnx")
+
+    def export(self, runtime: Runtime, precision: Precision = "fp32") -> Path:
+        """Return the file of a graph, written if it is not there yet."""
+        file = self.file(runtime, precision)
+        if not file.is_file():
+            export_onnx(self.spec, file, precision=precision if runtime == "tensorrt" else "fp32")
+        return file
+
+    def graph(self, runtime: Runtime, precision: Precision) -> Graph | None:
+        """Return the graph that a runtime needs, None where it needs none; raises `InputError` where it is missing."""
+        if runtime == "torch" or (self.spec.architecture is None and not self.file(runtime, precision).is_file()):
+            return None
+        if not self.file(runtime, precision).is_file():
+            raise InputError(
+                f"extractor {self.spec.name}: there is no export for {runtime} yet; make it: facecure models export "
+                f"{self.spec.name} --runtime {runtime}" + (f" --precision {precision}" if precision != "fp32" else "")
+            )
+        return read_export(self.file(runtime, precision))
+
+    def certificate(self, runtime: Runtime, precision: Precision) -> Path:
+        """Return where the certificate of a runtime and precision lies."""
+        return self.folder / f"certificate-{runtime}-{precision}.json"
+
+    def fastest(self) -> tuple[Runtime, Precision]:
+        """Return the runtime and precision with the most faces per second of those that are certified here.
+
+        Without any certificate that is the default, in float32.
+        """
+        found: dict[tuple[Runtime, Precision], float] = {(default_runtime(self.spec), "fp32"): 0.0}
+        for runtime, precisions in RUNTIMES.items():
+            for precision in precisions:
+                known = self._read(self.certificate(runtime, precision))
+                if known.get("certified"):
+                    found[runtime, precision] = known["faces_per_second"]
+                found[default_runtime(self.spec), "fp32"] = max(
+                    found[default_runtime(self.spec), "fp32"], known.get("reference_faces_per_second", 0.0)
+                )
+        return max(found, key=lambda pair: found[pair])
+
+    @staticmethod
+    def _read(file: Path) -> dict[str, Any]:
+        try:
+            known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise InputError(f"{file}: {error}; delete it and certify again") from error
+        return known
