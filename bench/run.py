@@ -16,7 +16,7 @@ from pathlib import Path
 from facecure.environment import environment
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("cloak", "cloak_step", "faces", "population", "zoo")
+BENCHMARKS = ("cloak", "cloak_step", "embed", "faces", "population", "zoo")
 
 
 def main() -> int:

@@ -1,8 +1,8 @@
 """Verdicts of full precision from embeddings of a lower one: whatever its error could decide is embedded again.
 
-With |lower − full| ≤ ε for every unit row, a distance is off by at most 2ε, so a mate that is nearer or farther than
-all impostors by more than 4ε is so in full precision too. For the other probes the rows that could be nearest, within
-4ε of the nearest mate or impostor, are few.
+With every distance off by at most `error`, a mate that is nearer or farther than all impostors by more than twice that
+is so in full precision too. For the other probes the rows that could be nearest, within twice the error of the nearest
+mate or impostor, are few.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from facecure.types import F32, I64, Bool
 
 
 def doubtful(found: Rivals, error: float) -> Bool:
-    """Return bool (N,): whether a probe's verdict could be another one if every row were off by up to `error`."""
+    """Return bool (N,): whether a probe's verdict could be another one if distances were off by up to `error`."""
     mate, impostor = np.sqrt(found.mate.distance), np.sqrt(found.impostor.distance)
     with np.errstate(invalid="ignore"):  # inf − inf, where a probe has neither
-        near: Bool = np.abs(mate - impostor) <= 4 * error
+        near: Bool = np.abs(mate - impostor) <= 2 * error
     return near
 
 
@@ -53,7 +53,7 @@ def settled(
         probe = np.broadcast_to(vectors[probes[i]], (len(rows), vectors.shape[1]))
         distance = np.sqrt(squared_distances(probe, vectors[rows]))
         own = row_labels == labels[i]
-        reach = np.where(own, np.sqrt(found.mate.distance[i]), np.sqrt(found.impostor.distance[i])) + 4 * error
+        reach = np.where(own, np.sqrt(found.mate.distance[i]), np.sqrt(found.impostor.distance[i])) + 2 * error
         contenders.append(np.flatnonzero(distance <= reach))
     if len(unsure):
         full(np.unique(np.concatenate([probes[unsure], *(rows[near] for near in contenders)])))  # in large batches
