@@ -1,0 +1,61 @@
+"""Verdicts from noisy rows, settled, are those of the exact rows, and most rows are never asked for again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facecure.search.exact import rivals, squared_distances
+from facecure.search.settle import doubtful, settled
+
+
+@pytest.fixture(params=[0, 1, 2])
+def scene(request):
+    """Exact and noisy unit rows of 30 people, four gallery rows and two probes each, some people close together."""
+    rng = np.random.default_rng(request.param)
+    middles = rng.normal(size=(30, 16))
+    middles[1::2] = middles[::2] + 0.25 * rng.normal(size=(15, 16))
+    exact = np.repeat(middles, 6, axis=0) + 0.25 * rng.normal(size=(180, 16))
+    exact = (exact / np.linalg.norm(exact, axis=1, keepdims=True)).astype(np.float32)
+    noisy = exact + 0.01 * rng.normal(size=exact.shape)
+    noisy = (noisy / np.linalg.norm(noisy, axis=1, keepdims=True)).astype(np.float32)
+    labels = np.repeat(np.arange(30), 6)
+    is_probe = np.arange(180) % 6 < 2
+    return exact, noisy, labels, np.flatnonzero(is_probe), np.flatnonzero(~is_probe)
+
+
+def test_settled_verdicts_are_the_exact_ones(scene):
+    exact, noisy, labels, probes, rows = scene
+    wanted = rivals(exact[probes], labels[probes], exact[rows], labels[rows])
+    found = rivals(noisy[probes], labels[probes], noisy[rows], labels[rows])
+    error = 0.0
+    for probe in probes:
+        pair = [np.sqrt(squared_distances(np.broadcast_to(v[probe], (len(rows), 16)), v[rows])) for v in (exact, noisy)]
+        error = max(error, float(np.abs(pair[0] - pair[1]).max()))
+    asked = []
+
+    def again(indices):
+        asked.append(indices)
+        return exact[indices]
+
+    hits, count = settled(found, error, probes, labels[probes], rows, labels[rows], noisy, again)
+    expected = wanted.mate.beats(wanted.impostor)
+    assert (found.mate.beats(found.impostor) != expected).any()  # the noise does change some
+    np.testing.assert_array_equal(hits, expected)
+    together = np.concatenate(asked)
+    assert count == len(together) == len(set(together.tolist())) < len(exact)  # none twice, not all
+
+
+def test_without_error_nothing_is_asked_for(scene):
+    exact, _, labels, probes, rows = scene
+    found = rivals(exact[probes], labels[probes], exact[rows], labels[rows])
+    assert not doubtful(found, 0.0).any()
+    hits, count = settled(found, 0.0, probes, labels[probes], rows, labels[rows], exact, lambda _: pytest.fail("asked"))
+    np.testing.assert_array_equal(hits, found.mate.beats(found.impostor))
+    assert count == 0
+
+
+def test_a_probe_without_mate_or_impostor_is_sure():
+    rows = np.eye(3, dtype=np.float32)
+    found = rivals(rows[:1], np.array([7]), rows[1:], np.array([1, 2]))
+    assert not doubtful(found, 1.0).any()

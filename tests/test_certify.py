@@ -1,0 +1,118 @@
+"""Certificates count what changes, refuse what changes too much, and decide what `auto` takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+pytest.importorskip("openvino")
+
+from facecure.certify import certify
+from facecure.cli import app
+from facecure.errors import InputError
+from facecure.extractors import packaged
+from facecure.extractors.runtimes.openvino import OpenVinoExtractor
+from facecure.types import Embeddings
+from facecure.zoo.find import find_extractor
+
+
+@pytest.fixture
+def spec(tmp_path, monkeypatch):
+    """A spec file of a packaged network with torch weights; exports go to a cache of its own."""
+    monkeypatch.setenv("FACECURE_MODELS", str(tmp_path / "models"))
+    weights = Path(packaged.__file__).parent / "plain.pt"
+    file = tmp_path / "plain.toml"
+    file.write_text(
+        f'name = "plain"\nweights = "{weights}"\narchitecture = "tiny-plain"\nembedding = {{ size = 64 }}\n'
+        "input = { width = 64, height = 64, mean = [127.5, 127.5, 127.5], std = [127.5, 127.5, 127.5] }\n"
+    )
+    return file
+
+
+def test_equal_runtimes_are_certified_and_the_fastest_is_taken(spec, people):
+    with pytest.raises(InputError, match=r"no export for openvino yet.*models export plain --runtime openvino"):
+        find_extractor(str(spec), "openvino")
+    assert find_extractor(str(spec), "auto").what_ran["runtime"].startswith("torch ")
+    found = certify(str(spec), people("faces", 5, 6), [("onnx", "fp32"), ("openvino", "fp32")])
+    for one in found:
+        assert one.certified
+        assert one.facts["changed_decisions"] == 0 < one.facts["decisions"]
+        assert one.facts["error"]["1.0"] < 1e-10
+        assert one.facts["identified"]["shift"] == 0
+        written = json.loads(one.file.read_text())
+        assert written["faces"]["identities"] == 5
+        assert (
+            written["environment"]["extractor"]["weights_sha256"]
+            == written["environment"]["reference"]["weights_sha256"]
+        )
+    speeds = {one.runtime: one.facts["faces_per_second"] for one in found}
+    speeds["torch"] = max(one.facts["reference_faces_per_second"] for one in found)
+    name = {"onnx": "onnxruntime"}
+    fastest = max(speeds, key=lambda runtime: speeds[runtime])
+    assert find_extractor(str(spec), "auto").what_ran["runtime"].startswith(name.get(fastest, fastest))
+
+
+def test_what_decides_otherwise_is_refused(spec, people, monkeypatch):
+    embed = OpenVinoExtractor.embed
+
+    def turned(self, faces):
+        rows = embed(self, faces).vectors
+        return Embeddings(np.roll(rows, 1, axis=0), self.digest)  # every face gets its neighbour's
+
+    monkeypatch.setattr(OpenVinoExtractor, "embed", turned)
+    (one,) = certify(str(spec), people("faces", 5, 6), [("openvino", "fp32")])
+    assert not one.certified
+    assert one.facts["changed_decisions"] > 0
+    assert len(one.facts["changed_margins"]) == one.facts["changed_decisions"]
+    assert one.facts["error"]["1.0"] > 1e-3
+    assert find_extractor(str(spec), "auto").what_ran["runtime"].startswith("torch ")
+    assert find_extractor(str(spec), "openvino").spec.name == "plain"  # asked for by name it still runs
+
+
+def test_people_of_one_picture_decide_nothing(spec, people):
+    with pytest.raises(InputError, match="two pictures or more"):
+        certify(str(spec), people("faces", 5, 1), [("onnx", "fp32")])
+
+
+def test_the_command_prints_counts_and_ends_with_one_where_refused(spec, people, monkeypatch):
+    from typer.testing import CliRunner
+
+    wide = {"COLUMNS": "200", "TERMINAL_WIDTH": "200", "NO_COLOR": "1"}
+    arguments = ["certify", str(spec), "--faces", str(people("faces", 5, 6))]
+    done = CliRunner().invoke(app, [*arguments, "--runtimes", "onnx"], env=wide)
+    assert done.exit_code == 0
+    assert "0 of" in done.output
+    refused = CliRunner().invoke(app, [*arguments, "--runtimes", "torch:bf16", "--most-error", "0"], env=wide)
+    assert refused.exit_code == 1
+    assert "refused" in refused.output
+    with pytest.raises(InputError, match="--runtimes takes torch, onnx"):
+        CliRunner().invoke(app, [*arguments, "--runtimes", "caffe"], env=wide, catch_exceptions=False)
+
+
+def test_embed_and_export_by_command(spec, people, tmp_path):
+    from typer.testing import CliRunner
+
+    wide = {"COLUMNS": "200", "NO_COLOR": "1"}
+    done = CliRunner().invoke(app, ["models", "export", str(spec), "--runtime", "openvino"], env=wide)
+    assert done.exit_code == 0
+    assert "model.onnx" in done.output
+    photos = str(people("faces", 2, 2))
+    done = CliRunner().invoke(
+        app, ["embed", photos, "-e", str(spec), "--runtime", "openvino", "--out", str(tmp_path / "run")], env=wide
+    )
+    assert done.exit_code == 0
+    assert "plain: openvino" in done.output
+    (ran,) = json.loads((tmp_path / "run" / "embed.json").read_text())["extractors"]
+    assert ran["runtime"].startswith("openvino")
+    inside = ["models", "export", str(spec), "--out", str(tmp_path / "own.onnx"), "--inside"]
+    assert CliRunner().invoke(app, inside, env=wide).exit_code == 0
+    assert (tmp_path / "own.onnx").stat().st_size > 1000
+    with pytest.raises(InputError, match="onnx computes in fp32, not bf16"):
+        CliRunner().invoke(app, ["models", "export", str(spec), "--precision", "bf16"], catch_exceptions=False)
+    with pytest.raises(InputError, match="name one with --out"):
+        CliRunner().invoke(app, ["models", "export", str(spec), "--inside"], catch_exceptions=False)
