@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from facecure.atomic import write_whole
 from facecure.errors import InputError
 from facecure.types import digest_of
 
@@ -43,13 +44,7 @@ class Ledger:
 
     def write(self, path: Path, data: bytes) -> None:
         """Write a file below the folder, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.unfinished")
-        with unfinished.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.rename(path)
+        write_whole(path, data)
 
     def add(self, row: Mapping[str, object]) -> None:
         """Append a finished picture's row."""

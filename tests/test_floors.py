@@ -14,10 +14,10 @@ import facecure
 ROOT = Path(facecure.__file__).parent
 # lowest first; rooms on one floor do not import each other
 FLOORS = [
-    {"errors"},
+    {"errors", "atomic"},
     {"types"},
     {"_core"},
-    {"kernels"},
+    {"kernels", "weights"},
     {"pictures", "extractors", "search", "cloaks"},
     {"protocols", "countermeasures", "store", "zoo"},
     {"environment", "ledger"},

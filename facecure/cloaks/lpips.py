@@ -7,9 +7,7 @@ channels. With every x̂_c scaled by √(w_c / pixels) that is |φ(x) − φ(y)|
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 
 from facecure.cloaks.surrogate import Surrogate
 from facecure.errors import InputError
+from facecure.weights.pytorch import read_pytorch
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 # first digits of SHA-256, as torchvision puts them into its file names, and the heads' own
@@ -153,11 +152,8 @@ def _read(file: Path) -> tuple[dict[str, Tensor], str]:
     """Return a state dict and the SHA-256 of its file."""
     try:
         data = file.read_bytes()
-        state = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
+        return read_pytorch(data), hashlib.sha256(data).hexdigest()
     except OSError as error:
         raise InputError(f"LPIPS weights {file}: {error.strerror}") from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise InputError(f"LPIPS weights {file} are no torch state dict: {error}") from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InputError(f"LPIPS weights {file} are no state dict of tensors")
-    return state, hashlib.sha256(data).hexdigest()
+    except InputError as error:
+        raise InputError(f"LPIPS weights {file} are no torch state dict, or no state dict alone: {error}") from error

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from facecure.atomic import write_whole
 from facecure.errors import InputError, MissingDependency
 from facecure.extractors.graph import Graph, graph_of
 from facecure.extractors.spec import ExtractorSpec, Precision
@@ -56,10 +57,7 @@ def export_onnx(spec: ExtractorSpec, file: Path, *, inside: bool = False, precis
     onnx.helper.set_model_props(model, kept | {f"{_PREFIX}{key}": value for key, value in known.items()})
     model.doc_string = f"{spec.name}, exported by facecure"
     onnx.checker.check_model(model)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f"{file.name}.unfinished")
-    unfinished.write_bytes(model.SerializeToString())
-    unfinished.replace(file)
+    write_whole(file, model.SerializeToString())
 
 
 def read_export(file: Path) -> Graph:

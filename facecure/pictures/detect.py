@@ -6,7 +6,7 @@ import hashlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from facecure.errors import InputError
 from facecure.types import F64, I64, U8, digest_of
 
-VARIABLE = "FACECURE_DETECTOR"  # the environment variable that names a file where the caller names none
+VARIABLE = "FACECURE_DETECTOR"  # the environment variable that names a file or zoo entry where the caller names none
 THRESHOLD = 0.5
 RETRY_PADDING = 0.3  # of each side, for crops so tight that the network sees no head
 # Larger photos are reduced for detection only: YuNet knows faces up to some hundred pixels, and on close-ups beyond its
@@ -36,18 +36,28 @@ class Found:
     landmarks: F64
 
 
-class FaceFinder(Protocol):
-    """Anything that finds faces; `digest` names everything that decides which one is found where."""
+class FaceFinder:
+    """What finds faces; `file` and `sha256` are those of its weights."""
 
     file: Path
     sha256: str
 
     @property
     def digest(self) -> str:
-        """Return the hex SHA-256 of weights and constants."""
+        """Return the hex SHA-256 of the weights and every constant that decides which face is found where."""
+        raise NotImplementedError
 
     def faces(self, picture: U8) -> list[Found]:
-        """Return all faces of the uint8 RGB `picture`, the main one first."""
+        """Return all faces of the uint8 RGB `picture`, the main one first, then by how sure the network is of them."""
+        raise NotImplementedError
+
+    def landmarks(self, picture: U8) -> F64 | None:
+        """Return the main face's five points, float64 (5, 2) as x, y in pixel indices of the uint8 RGB `picture`.
+
+        Order: eyes, nose, mouth corners, image-left first. None where there is no face.
+        """
+        found = self.faces(picture)
+        return found[0].landmarks if found else None
 
 
 def main_first(boxes: F64, sure: F64, size: tuple[int, int]) -> I64:
@@ -64,7 +74,7 @@ def main_first(boxes: F64, sure: F64, size: tuple[int, int]) -> I64:
     return np.array([order[main], *np.delete(order, main)])
 
 
-class Detector:
+class Detector(FaceFinder):
     """YuNet from an ONNX file. Safe to call from several threads; each gets a network of its own."""
 
     def __init__(self, file: Path) -> None:
@@ -82,14 +92,6 @@ class Detector:
     def digest(self) -> str:
         """Hex SHA-256 of the weights and every constant that decides which face is found where."""
         return digest_of([self.sha256, THRESHOLD, RETRY_PADDING, LONGEST_SIDE])
-
-    def landmarks(self, picture: U8) -> F64 | None:
-        """Return the main face's five points, float64 (5, 2) as x, y in pixel indices of the uint8 RGB `picture`.
-
-        Order: eyes, nose, mouth corners, image-left first. None where there is no face.
-        """
-        found = self.faces(picture)
-        return found[0].landmarks if found else None
 
     def faces(self, picture: U8) -> list[Found]:
         """Return all faces of the uint8 RGB `picture`, the main one first, the rest as sure as the network is of them.

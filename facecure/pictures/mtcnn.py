@@ -7,15 +7,14 @@ regressed, and the last network adds five landmarks.
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facecure.errors import InputError, MissingDependency
-from facecure.pictures.detect import Found, main_first
-from facecure.types import F32, F64, I64, U8, Bool, digest_of
+from facecure.pictures.detect import FaceFinder, Found, main_first
+from facecure.types import F32, I64, U8, Bool, digest_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,24 +26,23 @@ _CELL, _STRIDE = 12, 2  # window and step of the first network
 _BATCH = 512  # windows per pass: a crowd must not fill the memory
 
 
-class Mtcnn:
+class Mtcnn(FaceFinder):
     """MTCNN from its three files. Safe to call from several threads."""
 
     def __init__(self, first: Path, second: Path, third: Path) -> None:
         try:
-            import torch
+            from facecure.pictures.mtcnn_networks import Stage
+            from facecure.weights.pytorch import read_pytorch
         except ImportError as error:
             raise MissingDependency("torch", "cpu") from error
         self.file = first
         data = [_read(file) for file in (first, second, third)]
         self.sha256 = hashlib.sha256(b"".join(hashlib.sha256(one).digest() for one in data)).hexdigest()
-        from facecure.pictures.mtcnn_networks import Stage
-
         self._networks = [Stage(number) for number in range(3)]
         for network, one, file in zip(self._networks, data, (first, second, third), strict=True):
             try:
-                network.load_state_dict(torch.load(io.BytesIO(one), map_location="cpu", weights_only=True))
-            except Exception as error:  # whatever damaged bytes lead the unpickler to
+                network.load_state_dict(read_pytorch(one))
+            except (InputError, RuntimeError) as error:
                 raise InputError(f"detector {file} is no such file of MTCNN: {error}") from error
             network.eval().requires_grad_(False)
 
@@ -52,11 +50,6 @@ class Mtcnn:
     def digest(self) -> str:
         """Hex SHA-256 of the weights and every constant that decides which face is found where."""
         return digest_of([self.sha256, SMALLEST, FACTOR, *THRESHOLDS])
-
-    def landmarks(self, picture: U8) -> F64 | None:
-        """Return the main face's five points, as `Detector.landmarks` does."""
-        found = self.faces(picture)
-        return found[0].landmarks if found else None
 
     def faces(self, picture: U8) -> list[Found]:
         """Return all faces of the uint8 RGB `picture`, the main one first, the rest as sure as the network is of them.

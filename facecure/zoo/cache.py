@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from facecure.atomic import write_whole
 from facecure.errors import DigestMismatch, InputError
 from facecure.extractors.spec import ExtractorSpec
 from facecure.zoo.archive import is_archive, unpack
@@ -177,9 +178,7 @@ class ModelCache:
                 known[file.name] |= {} if entry.embedding_size else {"embedding": size}
         for name, place in placed.items():
             place.replace(self.folder / name)
-        unfinished = self.folder / "lock.json.unfinished"
-        unfinished.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
-        unfinished.replace(self.folder / "lock.json")
+        write_whole(self.folder / "lock.json", json.dumps(known, indent=1, sort_keys=True))
         return remarks
 
     def _verify(self, file: ZooFile, place: Path, origin: str) -> str:

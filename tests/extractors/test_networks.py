@@ -44,7 +44,7 @@ def official(name: str) -> dict:
 
 def test_every_architecture_of_a_published_file_is_compared_with_its_code():
     own = {name for name in ARCHITECTURES if name.startswith(("tiny-", "mobilefacenet-"))}  # test_packaged, test_torch
-    elsewhere = {"dlib-resnet", "keras"}  # tests/extractors/formats
+    elsewhere = {"dlib-resnet", "keras"}  # tests/weights
     same = {"inception-resnet-v1-keras-512"}  # the one with 128 values but for its last layer
     assert set(NAMES) == set(ARCHITECTURES) - own - elsewhere - same
 

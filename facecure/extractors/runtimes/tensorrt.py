@@ -6,11 +6,11 @@ Written against the 11.x Python API: networks are strongly typed there, so that 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from facecure.atomic import write_whole
 from facecure.errors import InputError, MissingDependency
 from facecure.extractors.graph import Graph, check_input, find_output, graph_of
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
@@ -102,8 +102,8 @@ class TensorRtExtractor(FixedBatchExtractor):
         if plan is None:
             raise InputError(f"extractor {spec.name}: TensorRT built no engine; its reasons are on standard error")
         if kept is not None and timings is not None:
-            _write(timings, bytes(config.get_timing_cache().serialize()))
-            _write(kept, bytes(plan))
+            write_whole(timings, bytes(config.get_timing_cache().serialize()))
+            write_whole(kept, bytes(plan))
         return bytes(plan)
 
     def _capture(self, torch: Any) -> Any:
@@ -132,9 +132,3 @@ class TensorRtExtractor(FixedBatchExtractor):
             rows = self._result.to("cpu", non_blocking=True)
         self._stream.synchronize()
         return np.asarray(rows.numpy())
-
-
-def _write(file: Path, data: bytes) -> None:
-    unfinished = file.with_name(f"{file.name}.unfinished")
-    unfinished.write_bytes(data)
-    unfinished.replace(file)

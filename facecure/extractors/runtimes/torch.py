@@ -30,8 +30,8 @@ def load_network(spec: ExtractorSpec) -> tuple[nn.Module, str]:
         import torch  # noqa: F401
     except ImportError as error:
         raise MissingDependency("torch", "cpu") from error
-    from facecure.extractors.formats import read_weights
     from facecure.extractors.networks.network import load
+    from facecure.weights import read_weights
 
     if spec.architecture is None:
         raise InputError(

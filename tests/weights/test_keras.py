@@ -17,14 +17,14 @@ torch = pytest.importorskip("torch")
 h5py = pytest.importorskip("h5py")
 
 from facecure.errors import InputError, MissingDependency  # noqa: E402
-from facecure.extractors.formats import read_weights  # noqa: E402
 from facecure.extractors.networks import build_network  # noqa: E402
 from facecure.extractors.networks.folding import fold_batch_norms  # noqa: E402
 from facecure.extractors.networks.network import load  # noqa: E402
+from facecure.weights import read_weights  # noqa: E402
 
-from ..official.filled import picture  # noqa: E402
+from ..extractors.official.filled import picture  # noqa: E402
 
-FILES = Path(__file__).parents[1] / "official" / "keras"
+FILES = Path(__file__).parents[1] / "extractors" / "official" / "keras"
 OUTPUTS = np.load(FILES / "outputs.npz")
 WHOLE = {"dense_block": ((37, 30), 15), "efficient": ((32, 32), 22), "chain": ((32, 32), 30)}
 

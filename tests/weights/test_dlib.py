@@ -12,9 +12,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from facecure.errors import InputError  # noqa: E402
-from facecure.extractors.formats import read_weights  # noqa: E402
 from facecure.extractors.networks import build_network  # noqa: E402
 from facecure.extractors.networks.network import load  # noqa: E402
+from facecure.weights import read_weights  # noqa: E402
 
 NAME = "dlib_face_recognition_resnet_model_v1.dat"
 

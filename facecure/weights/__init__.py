@@ -30,21 +30,21 @@ class Weights:
 def read_weights(data: bytes) -> Weights:
     """Return what a file's bytes hold; raises `InputError` saying what they are not."""
     if data.startswith(b"\x89HDF\r\n\x1a\n"):
-        from facecure.extractors.formats.keras import read_keras
+        from facecure.weights.keras import read_keras
 
         return read_keras(data)
     if data.startswith(b"\x01\x01\x01\x0dloss_metric_"):
-        from facecure.extractors.formats.dlib import read_dlib
+        from facecure.weights.dlib import read_dlib
 
         return Weights(read_dlib(data))
     if zipfile.is_zipfile(io.BytesIO(data)):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-                from facecure.extractors.formats.torchscript import read_torchscript
+                from facecure.weights.torchscript import read_torchscript
 
                 return Weights(read_torchscript(archive))
     if data.lstrip()[:1] == b"<":
         raise InputError("it is a web page, not a weights file; the server answered with something else than the file")
-    from facecure.extractors.formats.pytorch import read_pytorch
+    from facecure.weights.pytorch import read_pytorch
 
     return Weights(read_pytorch(data))

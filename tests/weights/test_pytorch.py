@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from facecure.errors import InputError  # noqa: E402
-from facecure.extractors.formats import read_weights  # noqa: E402
+from facecure.weights import read_weights  # noqa: E402
 
 STATE = OrderedDict(a=torch.arange(3.0), b=torch.ones(2, 2).half())
 

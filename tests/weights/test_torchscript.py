@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from facecure.errors import InputError  # noqa: E402
-from facecure.extractors.formats import read_weights  # noqa: E402
+from facecure.weights import read_weights  # noqa: E402
 
 
 class Inner(nn.Module):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from facecure.errors import InputError, MissingDependency
-from facecure.extractors.formats import Weights
+from facecure.weights import Weights
 
 
 def read_keras(data: bytes) -> Weights:
