@@ -42,14 +42,19 @@ def graph_of(spec: ExtractorSpec, graph: Graph | None) -> Graph:
                 f"extractor {spec.name}: only torch executes {spec.weights.name} as it is; make an ONNX file of it: "
                 f"facecure models export {spec.name}"
             )
-        data = spec.verified_weights()
-        return Graph(data, hashlib.sha256(data).hexdigest())
+        return Graph(*spec.hashed_weights())
     if spec.sha256 is not None and graph.weights_sha256 != spec.sha256:
         raise DigestMismatch(
             f"extractor {spec.name}: its export was made of weights with SHA-256 {graph.weights_sha256}, its spec says "
             f"{spec.sha256}; export it again with facecure models export {spec.name}"
         )
     return graph
+
+
+def sides(spec: ExtractorSpec) -> tuple[int, int, int]:
+    """Return the sides of one face as the network takes it."""
+    height, width = spec.geometry.height, spec.geometry.width
+    return (3, height, width) if spec.layout == "NCHW" else (height, width, 3)
 
 
 def check_input(spec: ExtractorSpec, inputs: Mapping[str, Shape]) -> tuple[str, int | None]:
@@ -60,10 +65,7 @@ def check_input(spec: ExtractorSpec, inputs: Mapping[str, Shape]) -> tuple[str, 
     if len(inputs) != 1:
         raise InputError(f"extractor {spec.name}: the graph has the inputs {list(inputs)}, needs one")
     ((name, shape),) = inputs.items()
-    size = {
-        "NCHW": (3, spec.geometry.height, spec.geometry.width),
-        "NHWC": (spec.geometry.height, spec.geometry.width, 3),
-    }[spec.layout]
+    size = sides(spec)
     fits = len(shape) == 4 and all(
         not isinstance(have, int) or have == want for have, want in zip(shape[1:], size, strict=True)
     )

@@ -70,6 +70,10 @@ class ExtractorSpec:
 
     def verified_weights(self) -> bytes:
         """Return the weights' bytes after checking their SHA-256; raises `DigestMismatch` or `InputError`."""
+        return self.hashed_weights()[0]
+
+    def hashed_weights(self) -> tuple[bytes, str]:
+        """Return the weights' bytes and their hex SHA-256, checked; raises as `verified_weights` does."""
         try:
             data = self.weights.read_bytes()
         except OSError as error:
@@ -80,11 +84,7 @@ class ExtractorSpec:
                 f"extractor {self.name}: {self.weights} has SHA-256 {found}, its spec says {self.sha256}. "
                 "Fetch the file again, or correct the spec if the new file is the one you mean."
             )
-        return data
-
-    def weights_sha256(self) -> str:
-        """Return the hex SHA-256 of the weights file; raises as `verified_weights` does."""
-        return hashlib.sha256(self.verified_weights()).hexdigest()
+        return data, found
 
     def digest(self, weights_sha256: str, precision: Precision = "fp32") -> str:
         """Return hex SHA-256 over weights, preprocessing and precision: embeddings compare only within one digest.

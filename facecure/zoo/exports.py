@@ -19,7 +19,7 @@ class Exports:
 
     def __init__(self, spec: ExtractorSpec, cache: ModelCache | None = None) -> None:
         self.spec = spec
-        sha256 = spec.sha256 or spec.weights_sha256()
+        sha256 = spec.sha256 or spec.hashed_weights()[1]
         self.folder = (cache or ModelCache()).folder / "exports" / f"{spec.name}-{spec.digest(sha256)[:16]}"
 
     def file(self, runtime: Runtime, precision: Precision) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 
 from facecure.errors import InputError
 from facecure.extractors.spec import ExtractorSpec, Precision
-from facecure.kernels import Normalise
+from facecure.kernels import Normalise, available_threads
 from facecure.types import F32, Embeddings, Faces
 
 
@@ -26,7 +26,7 @@ class FixedBatchExtractor:
         self.weights_sha256 = weights_sha256
         self.precision = precision
         self.digest = spec.digest(weights_sha256, precision)
-        self.threads = threads
+        self.threads = threads or available_threads()
         self._normalise = Normalise(spec.mean, spec.std, spec.colour)
 
     @property
@@ -78,8 +78,10 @@ class FixedBatchExtractor:
 
     def _rows(self, planes: F32) -> F32:
         count = len(planes)
-        block = np.zeros((self.batch, *planes.shape[1:]), np.float32)
-        block[:count] = planes
+        missing = np.zeros((self.batch - count, *planes.shape[1:]), np.float32)
+        block = np.concatenate([planes, missing]) if len(missing) else planes
+        if self.spec.layout == "NHWC":
+            block = np.ascontiguousarray(block.transpose(0, 2, 3, 1))
         rows: F32 = self._forward(block).reshape(self.batch, -1)[:count].astype(np.float32)
         if rows.shape[1] != self.spec.embedding_size:
             raise InputError(
@@ -88,8 +90,8 @@ class FixedBatchExtractor:
             )
         return rows
 
-    def _forward(self, planes: F32) -> F32:
-        """Return the network's output for `batch` normalised faces (batch, 3, H, W)."""
+    def _forward(self, block: F32) -> F32:
+        """Return the network's output for `batch` normalised faces, float32 in the spec's layout, contiguous."""
         raise NotImplementedError
 
     def _runtime(self) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from facecure.errors import InputError, MissingDependency
 from facecure.extractors.graph import Graph, check_input, find_output, graph_of
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec
-from facecure.kernels import available_threads
 from facecure.types import F32
 
 _PROVIDER = "CPUExecutionProvider"
@@ -26,9 +25,9 @@ class OnnxExtractor(FixedBatchExtractor):
         except ImportError as error:
             raise MissingDependency("onnxruntime", "cpu") from error
         graph = graph_of(spec, graph)
-        threads = threads or available_threads()
+        super().__init__(spec, graph.weights_sha256, threads)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
@@ -44,18 +43,15 @@ class OnnxExtractor(FixedBatchExtractor):
         if kind not in _INPUT_TYPES:
             raise InputError(f"extractor {spec.name}: the graph takes {kind}; float and float16 are supported")
         self._dtype = _INPUT_TYPES[kind]
+        self.precision = "fp32" if self._dtype is np.float32 else "fp16"  # the file's own, which its hash covers
         self._output = find_output(spec, {o.name: o.shape for o in self._session.get_outputs()})
         self.batch = fixed or batch
-        super().__init__(spec, graph.weights_sha256, threads, "fp16" if self._dtype is np.float16 else "fp32")
 
     def _runtime(self) -> dict[str, Any]:
         import onnxruntime
 
         return {"runtime": f"onnxruntime {onnxruntime.__version__}", "providers": self.providers, "device": "cpu"}
 
-    def _forward(self, planes: F32) -> F32:
-        block = planes.astype(self._dtype, copy=False)
-        if self.spec.layout == "NHWC":
-            block = np.ascontiguousarray(block.transpose(0, 2, 3, 1))
-        (result,) = self._session.run([self._output], {self._input: block})
+    def _forward(self, block: F32) -> F32:
+        (result,) = self._session.run([self._output], {self._input: block.astype(self._dtype, copy=False)})
         return result  # type: ignore[no-any-return]

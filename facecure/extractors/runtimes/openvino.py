@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from facecure.errors import InputError, MissingDependency
-from facecure.extractors.graph import Graph, check_input, find_output, graph_of
+from facecure.extractors.graph import Graph, check_input, find_output, graph_of, sides
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec, Precision
-from facecure.kernels import available_threads
 from facecure.types import F32
 
 _NAMES = {"fp32": "f32", "bf16": "bf16"}
@@ -28,7 +25,7 @@ class OpenVinoExtractor(FixedBatchExtractor):
         except ImportError as error:
             raise MissingDependency("openvino", "cpu") from error
         graph = graph_of(spec, graph)
-        threads = threads or available_threads()
+        super().__init__(spec, graph.weights_sha256, threads, precision)
         core = openvino.Core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise InputError(f"extractor {spec.name}: this processor has no bfloat16; ask for fp32")
@@ -39,15 +36,13 @@ class OpenVinoExtractor(FixedBatchExtractor):
         _, fixed = check_input(spec, {i.any_name: _sides(i) for i in model.inputs})
         output = find_output(spec, {o.any_name: _sides(o) for o in model.outputs})
         self.batch = fixed or batch
-        sides = {"NCHW": (3, spec.geometry.height, spec.geometry.width),
-                 "NHWC": (spec.geometry.height, spec.geometry.width, 3)}[spec.layout]  # fmt: skip
-        model.reshape([self.batch, *sides])
+        model.reshape([self.batch, *sides(spec)])
         self._compiled = core.compile_model(
             model,
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": _NAMES[precision],
-                "INFERENCE_NUM_THREADS": threads,
+                "INFERENCE_NUM_THREADS": self.threads,
                 "NUM_STREAMS": 1,  # one pass after the other, on all threads: passes are large
             },
         )
@@ -56,15 +51,13 @@ class OpenVinoExtractor(FixedBatchExtractor):
             raise InputError(f"extractor {spec.name}: asked for {precision}, OpenVINO runs {ran}")
         self._request = self._compiled.create_infer_request()
         self._output = next(o for o in self._compiled.outputs if o.any_name == output)
-        super().__init__(spec, graph.weights_sha256, threads, precision)
 
     def _runtime(self) -> dict[str, Any]:
         import openvino
 
         return {"runtime": f"openvino {openvino.__version__.partition('-')[0]}", "device": "cpu"}
 
-    def _forward(self, planes: F32) -> F32:
-        block = np.ascontiguousarray(planes.transpose(0, 2, 3, 1)) if self.spec.layout == "NHWC" else planes
+    def _forward(self, block: F32) -> F32:
         self._request.infer([block], share_inputs=True)
         found: F32 = self._request.get_tensor(self._output).data.copy()
         return found

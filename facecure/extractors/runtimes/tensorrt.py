@@ -12,7 +12,7 @@ import numpy as np
 
 from facecure.atomic import write_whole
 from facecure.errors import InputError, MissingDependency
-from facecure.extractors.graph import Graph, check_input, find_output, graph_of
+from facecure.extractors.graph import Graph, check_input, find_output, graph_of, sides
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec, Precision
 from facecure.kernels.device import torch_device
@@ -34,14 +34,12 @@ class TensorRtExtractor(FixedBatchExtractor):
         except ImportError as error:
             missing = error.name or "tensorrt"
             raise MissingDependency(missing, "tensorrt" if missing.startswith("tensorrt") else "gpu") from error
-        if spec.layout != "NCHW":
-            raise InputError(f"extractor {spec.name}: TensorRT is fed NCHW, not {spec.layout}")
         self._device = torch_device(device)
         graph = graph_of(spec, graph)
+        super().__init__(spec, graph.weights_sha256, 0, precision)
         self.batch = batch
-        sides = (3, spec.geometry.height, spec.geometry.width)
         self._logger = tensorrt.Logger(tensorrt.Logger.ERROR)
-        plan = self._plan(tensorrt, spec, graph, precision, sides)
+        plan = self._plan(tensorrt, graph)
         with torch.cuda.device(self._device):
             self._engine = tensorrt.Runtime(self._logger).deserialize_cuda_engine(plan)
             if self._engine is None:
@@ -52,31 +50,30 @@ class TensorRtExtractor(FixedBatchExtractor):
             (given,) = [name for name in names if mode[name] == tensorrt.TensorIOMode.INPUT]
             shapes = {name: tuple(self._engine.get_tensor_shape(name)) for name in names if name != given}
             output = find_output(spec, {name: [None if s < 0 else s for s in shape] for name, shape in shapes.items()})
-            self._context.set_input_shape(given, (batch, *sides))
-            self._pinned = torch.empty(batch, *sides, pin_memory=True)
-            self._planes = torch.empty(batch, *sides, device=self._device)
+            shape = (batch, *sides(spec))
+            self._context.set_input_shape(given, shape)
+            self._pinned = torch.empty(shape, pin_memory=True)
+            self._faces = torch.empty(shape, device=self._device)
             self._result = torch.empty(batch, spec.embedding_size, device=self._device)
             self._others = [  # outputs that nobody reads need a place too
                 torch.empty(tuple(self._context.get_tensor_shape(name)), device=self._device)
                 for name in shapes
                 if name != output
             ]
-            self._context.set_tensor_address(given, self._planes.data_ptr())
+            self._context.set_tensor_address(given, self._faces.data_ptr())
             self._context.set_tensor_address(output, self._result.data_ptr())
             for name, place in zip([name for name in shapes if name != output], self._others, strict=True):
                 self._context.set_tensor_address(name, place.data_ptr())
             self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
             self._captured = self._capture(torch)
-        super().__init__(spec, graph.weights_sha256, 0, precision)
 
-    def _plan(
-        self, tensorrt: Any, spec: ExtractorSpec, graph: Graph, precision: Precision, sides: tuple[int, int, int]
-    ) -> bytes:
+    def _plan(self, tensorrt: Any, graph: Graph) -> bytes:
         """Return a serialised engine for this GPU, from beside the graph's file or built and kept there."""
         import torch
 
+        spec, face = self.spec, sides(self.spec)
         major, minor = torch.cuda.get_device_capability(self._device)
-        key = digest_of([graph.sha256, self.batch, list(sides), precision, major, minor, tensorrt.__version__])[:16]
+        key = digest_of([graph.sha256, self.batch, self.precision, major, minor, tensorrt.__version__])[:16]
         kept = None if graph.file is None else graph.file.with_name(f"{graph.file.stem}-sm{major}{minor}-{key}.engine")
         if kept is not None and kept.is_file():
             return kept.read_bytes()
@@ -90,10 +87,10 @@ class TensorRtExtractor(FixedBatchExtractor):
         name, _ = check_input(spec, {i.name: [None if side < 0 else side for side in i.shape] for i in inputs})
         config = builder.create_builder_config()
         config.set_memory_pool_limit(tensorrt.MemoryPoolType.WORKSPACE, _WORKSPACE)
-        if precision == "fp32":
+        if self.precision == "fp32":
             config.clear_flag(tensorrt.BuilderFlag.TF32)  # set by default: 10 bits instead of 23
         profile = builder.create_optimization_profile()
-        profile.set_shape(name, (1, *sides), (self.batch, *sides), (self.batch, *sides))
+        profile.set_shape(name, (1, *face), (self.batch, *face), (self.batch, *face))
         config.add_optimization_profile(profile)
         timings = None if kept is None else kept.with_name(f"sm{major}{minor}-{tensorrt.__version__}.timing")
         cache = config.create_timing_cache(timings.read_bytes() if timings is not None and timings.is_file() else b"")
@@ -122,12 +119,12 @@ class TensorRtExtractor(FixedBatchExtractor):
 
         return {"runtime": f"tensorrt {tensorrt.__version__}", "device": torch.cuda.get_device_name(self._device)}
 
-    def _forward(self, planes: F32) -> F32:
+    def _forward(self, block: F32) -> F32:
         import torch
 
-        self._pinned.numpy()[:] = planes
+        self._pinned.numpy()[:] = block
         with torch.cuda.stream(self._stream):
-            self._planes.copy_(self._pinned, non_blocking=True)
+            self._faces.copy_(self._pinned, non_blocking=True)
             self._captured.replay()
             rows = self._result.to("cpu", non_blocking=True)
         self._stream.synchronize()

@@ -13,7 +13,6 @@ from facecure.errors import InputError, MissingDependency
 from facecure.extractors.networks import build_network
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec, Precision
-from facecure.kernels import available_threads
 from facecure.types import F32
 
 if TYPE_CHECKING:
@@ -38,14 +37,14 @@ def load_network(spec: ExtractorSpec) -> tuple[nn.Module, str]:
             f"extractor {spec.name}: gradients need torch weights; name a torch file as weights and its network with "
             "architecture"
         )
-    data = spec.verified_weights()
+    data, sha256 = spec.hashed_weights()
     try:
         weights = read_weights(data)
         network = build_network(spec.architecture, weights.config)
         load(network, weights.tensors)
     except InputError as error:
         raise InputError(f"extractor {spec.name}: {spec.weights} is no {spec.architecture}: {error}") from error
-    return network.eval().requires_grad_(False), hashlib.sha256(data).hexdigest()
+    return network.eval().requires_grad_(False), sha256
 
 
 def state_sha256(network: nn.Module) -> str:
@@ -81,20 +80,20 @@ class TorchExtractor(FixedBatchExtractor):
 
         from facecure.extractors.networks.folding import fold_batch_norms
 
-        # both change rounding alone, and were measured to save up to 60 % on CPUs (bench/zoo.py)
+        # rounding alone differs: a pass over memory less per norm, and the layout that the CPU's kernels prefer
         self._network = fold_batch_norms(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batch = batch
-        super().__init__(spec, sha256, threads or available_threads(), precision)
+        super().__init__(spec, sha256, threads, precision)
 
     def _runtime(self) -> dict[str, Any]:
         import torch
 
         return {"runtime": f"torch {torch.__version__}", "device": "cpu"}
 
-    def _forward(self, planes: F32) -> F32:
+    def _forward(self, block: F32) -> F32:
         import torch
 
         lower = torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16")
         with torch_threads(self.threads), torch.inference_mode(), lower:
-            faces = torch.from_numpy(planes).to(memory_format=torch.channels_last)
+            faces = torch.from_numpy(block).to(memory_format=torch.channels_last)
             return np.asarray(self._network(faces).float().numpy())
