@@ -25,7 +25,7 @@ from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec, parse_spec
 from facecure.pictures.detect import Detector
-from facecure.pictures.load import load_faces
+from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import read_samples
 from facecure.protocols.split import make_split
 from facecure.search.masked import rivals
@@ -142,9 +142,8 @@ def real_verdicts() -> dict[str, dict[str, Any]]:
     detector = Detector(next((assets / "models").glob("yunet*.onnx")))
     geometry = FaceGeometry(112, 112, "align", (112, 112), tuple((x, y) for x, y in TEMPLATE))
     samples, *_ = read_samples(assets / "lfw_multi")
-    loaded = [one for one in load_faces(samples, [geometry], detector, threads=2) if one.faces]
-    faces = Faces(np.stack([one.faces[0] for one in loaded if one.faces]), geometry)
-    split = make_split([one.sample for one in loaded], [], "corrected", 0, 0)
+    kept, faces, _ = stack_faces(samples, geometry, detector, threads=2)
+    split = make_split(kept, [], "corrected", 0, 0)
     found = {}
     for file, more in NETWORKS.items():
         table = {

@@ -22,9 +22,9 @@ from facecure.embed import Extractor, embed
 from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.spec import ExtractorSpec
 from facecure.pictures.detect import Detector
-from facecure.pictures.load import load_faces
+from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import read_samples
-from facecure.types import F32, Bool, FaceGeometry, Faces, Sample
+from facecure.types import F32, Bool, Faces, Sample
 from facecure.zoo.cache import ModelCache
 from facecure.zoo.catalogue import zoo_entry
 
@@ -66,7 +66,7 @@ def measure(assets: Path, cache: ModelCache, quick: bool) -> dict[str, object]:
         extractors[name] = open_extractor(spec)
         if port:
             extractors[f"{name} as ONNX"] = other = open_extractor(as_port(spec, assets / "models" / port))
-            faces = faces_of(people["facescrub"][: 16 if quick else 80], spec.geometry, detector)
+            _, faces, _ = stack_faces(people["facescrub"][: 16 if quick else 80], spec.geometry, detector, threads=2)
             worst[name], seconds[name] = against_port(extractors[name], other, faces)
     found: dict[str, dict[str, float]] = {name: {} for name in extractors}
     changed = dict.fromkeys(worst, 0)
@@ -106,12 +106,6 @@ def pictures(assets: Path, quick: bool) -> dict[str, list[Sample]]:
     lfw, *_ = read_samples(assets / "lfw_multi")
     others, *_ = read_samples(assets / "lfw_distractors")
     return {"lfw": [*lfw, *others], "facescrub": facescrub}
-
-
-def faces_of(samples: Sequence[Sample], geometry: FaceGeometry, detector: Detector) -> Faces:
-    """Return the samples' faces in a geometry."""
-    loaded = load_faces(samples, [geometry], detector, threads=2)
-    return Faces(np.stack([one.faces[0] for one in loaded if one.faces]), geometry)
 
 
 def as_port(spec: ExtractorSpec, port: Path) -> ExtractorSpec:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from facecure.atomic import write_whole
 from facecure.embed import Progress
 from facecure.environment import environment
 from facecure.errors import InputError
@@ -20,12 +21,12 @@ from facecure.extractors.runtimes import Runtime, open_extractor
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.spec import Precision
 from facecure.kernels import available_threads
-from facecure.pictures.load import load_faces
+from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import read_samples
 from facecure.protocols.split import Split, make_split
 from facecure.search.exact import squared_distances
 from facecure.search.masked import rivals
-from facecure.types import F32, F64, I64, Bool, Faces, Sample
+from facecure.types import F32, F64, I64, Bool, Faces
 from facecure.zoo.exports import Exports
 from facecure.zoo.find import find_detector, find_spec
 
@@ -41,9 +42,13 @@ class Certificate:
 
     runtime: Runtime
     precision: Precision
-    certified: bool
     file: Path
     facts: dict[str, Any]
+
+    @property
+    def certified(self) -> bool:
+        """Return whether nothing changed beyond the bounds that were asked for."""
+        return bool(self.facts["certified"])
 
 
 def certify(
@@ -72,18 +77,13 @@ def certify(
     finder = find_detector(detector)
     if spec.geometry.mode == "align" and finder is None:
         raise InputError(f"{spec.name} aligns faces: name yunet of the zoo or a YuNet ONNX file with --detector")
-    samples, _, _ = read_samples(Path(faces))
-    kept: list[Sample] = []
-    pixels = []
-    for done, one in enumerate(load_faces(samples, [spec.geometry], finder, threads), 1):
-        if one.faces is not None:
-            kept.append(one.sample)
-            pixels.append(one.faces[0])
-        progress("faces", done, len(samples))
+    samples, left_out, warnings = read_samples(Path(faces))
+    kept, cut, faceless = stack_faces(
+        samples, spec.geometry, finder, threads, lambda done: progress("faces", done, len(samples))
+    )
     splits = [make_split(kept, [], "corrected", seed, repeat) for repeat in range(SPLITS)]
     if not kept or not len(splits[0].controls):
         raise InputError(f"{faces}: certificates need people of two pictures or more, a folder each")
-    cut = Faces(np.stack(pixels), spec.geometry)
     expected = reference.embed(cut).vectors
     verdicts = [_decide(expected, split) for split in splits]
     found = []
@@ -93,20 +93,23 @@ def certify(
         graph = exports.graph(runtime, precision)
         other = open_extractor(spec, runtime, precision, graph=graph, threads=threads)
         facts = _compare(reference, other, cut, expected, splits, verdicts)
-        certified = facts["changed_decisions"] <= most_changed and facts["error"]["1.0"] <= most_error
         facts |= {
-            "certified": certified,
+            "certified": facts["changed_decisions"] <= most_changed and facts["error"]["1.0"] <= most_error,
             "bounds": {"changed_decisions": most_changed, "error": most_error},
-            "faces": {"folder": str(faces), "pictures": len(kept), "identities": len({s.identity for s in kept})},
+            "faces": {
+                "folder": str(faces),
+                "pictures": len(kept),
+                "identities": len({sample.identity for sample in kept}),
+                "excluded": [{"path": str(e.path), "reason": e.reason} for e in (*left_out, *faceless)],
+                "warnings": warnings,
+            },
+            "detector": None if finder is None else finder.digest,
             "export_sha256": None if graph is None else graph.sha256,
             "environment": environment() | {"reference": reference.what_ran, "extractor": other.what_ran},
         }
         file = exports.certificate(runtime, precision)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_name(f"{file.name}.unfinished")
-        unfinished.write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
-        unfinished.replace(file)
-        found.append(Certificate(runtime, precision, certified, file, facts))
+        write_whole(file, json.dumps(facts, indent=1, ensure_ascii=False))
+        found.append(Certificate(runtime, precision, file, facts))
         progress("runtimes", number, len(runtimes))
     return found
 

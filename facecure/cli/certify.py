@@ -52,15 +52,7 @@ def certify(
             progress=progress,
         )
     table = Table(title=f"{plain(extractor)} against its reference", title_justify="left")
-    for heading in (
-        "runtime",
-        "precision",
-        "changed decisions",
-        "largest 1 − cos",
-        "identified",
-        "faces/s",
-        "certified",
-    ):
+    for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading in ("runtime", "certified") else "right")
     for one in found:
         facts = one.facts
@@ -75,6 +67,8 @@ def certify(
         )
     console = wide_console()
     console.print(table)
+    if left_out := len(found[0].facts["faces"]["excluded"]):
+        console.print(f"{left_out} pictures were excluded; the certificates say why")
     console.print(f"Certificates lie in {found[0].file.parent}", soft_wrap=True, highlight=False)
     if not all(one.certified for one in found):
         raise typer.Exit(1)

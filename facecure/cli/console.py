@@ -10,7 +10,17 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from facecure.errors import InputError
 
@@ -93,16 +103,29 @@ def plain(text: str) -> str:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a callback that draws one bar per stage on standard error; an interruption ends with status 130."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+def progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Yield a callback (stage, done, total) that draws one bar per stage on standard error."""
+    with _bars(MofNCompleteColumn(), TimeRemainingColumn()) as update:
+        yield update
+
+
+@contextmanager
+def download_progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Yield a callback (file, bytes, total) that draws one bar per file on standard error."""
+    with _bars(DownloadColumn(), TransferSpeedColumn()) as update:
+        yield update
+
+
+@contextmanager
+def _bars(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Yield a callback that moves the bar of a name; an interruption ends with status 130."""
+    with Progress(TextColumn("{task.description}"), BarColumn(), *columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def update(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
+        def update(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=total)
+            bars.update(tasks[name], completed=done, total=total)
 
         try:
             yield update

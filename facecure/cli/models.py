@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
 
-from facecure.cli.console import PrecisionName, app, plain, wide_console
+from facecure.cli.console import PrecisionName, app, download_progress, plain, wide_console
 from facecure.errors import InputError
 from facecure.extractors.export import export_onnx
 from facecure.extractors.runtimes import RUNTIMES, Runtime
@@ -106,7 +103,7 @@ def fetch(names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Na
     console = Console(stderr=True)
     for entry in entries:
         console.print(f"[bold]{entry.name}[/]: {plain(_terms(entry))}", soft_wrap=True, highlight=False)
-        with _bars() as progress:
+        with download_progress() as progress:
             remarks = cache.fetch(entry, progress)
         _done(entry, cache, remarks)
 
@@ -202,22 +199,3 @@ def _terms(entry: ZooEntry) -> str:
 
 def _size(entry: ZooEntry) -> str:
     return "" if entry.size is None else f"{entry.size / 1e6:.1f} MB"
-
-
-@contextmanager
-def _bars() -> Iterator[Callable[[str, int, int | None], None]]:
-    """Yield a callback that draws one bar per file on standard error; an interruption ends with status 130."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def update(name: str, done: int, total: int | None) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(name.removesuffix(".download"), total=total)
-            bars.update(tasks[name], completed=done, total=total)
-
-        try:
-            yield update
-        except KeyboardInterrupt:
-            Console(stderr=True).print("interrupted; the same command continues where this one stopped")
-            raise typer.Exit(130) from None

@@ -13,7 +13,7 @@ import numpy as np
 from facecure.pictures.align import cut_face
 from facecure.pictures.decode import UnreadablePicture, decode
 from facecure.pictures.detect import FaceFinder, Found
-from facecure.types import U8, Exclusion, FaceGeometry, Sample
+from facecure.types import U8, Exclusion, FaceGeometry, Faces, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +81,25 @@ def load_faces(
         finally:
             for future in pending:  # the consumer stopped early, or a picture failed
                 future.cancel()
+
+
+def stack_faces(
+    samples: Sequence[Sample],
+    geometry: FaceGeometry,
+    detector: FaceFinder | None,
+    threads: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[list[Sample], Faces, list[Exclusion]]:
+    """Return the samples that have a face, their faces in one array, and the others with their reasons."""
+    kept: list[Sample] = []
+    excluded: list[Exclusion] = []
+    pixels: list[U8] = []
+    for done, one in enumerate(load_faces(samples, [geometry], detector, threads), 1):
+        if one.excluded is not None:
+            excluded.append(one.excluded)
+        elif one.faces is not None:
+            kept.append(one.sample)
+            pixels.append(one.faces[0])
+        progress(done)
+    empty = np.empty((0, geometry.height, geometry.width, 3), np.uint8)
+    return kept, Faces(np.stack(pixels) if pixels else empty, geometry), excluded

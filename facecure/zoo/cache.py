@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +19,9 @@ from facecure.extractors.spec import ExtractorSpec
 from facecure.zoo.archive import is_archive, unpack
 from facecure.zoo.catalogue import ZooEntry, ZooFile
 from facecure.zoo.check import embedding_size, require
-from facecure.zoo.download import DownloadFailed, Progress, download
+from facecure.zoo.download import DownloadFailed, download
 
+Progress = Callable[[str, int, int | None], None]  # file, bytes so far, bytes in all where the server says
 VARIABLE = "FACECURE_MODELS"  # the environment variable that names another folder
 
 
@@ -55,7 +56,7 @@ class ModelCache:
 
         A file that somebody placed there is verified, or pinned, like one that was fetched.
         """
-        self._settle(entry)
+        self._take_in(entry)
         for file in entry.files:
             self._verify(file, self.path(file), "in the cache")
         return [self.path(file) for file in entry.files]
@@ -64,7 +65,7 @@ class ModelCache:
         """Return an extractor's spec, whose SHA-256 is enforced when it is opened; raises as `files` does."""
         if entry.kind != "extractor":
             raise InputError(f"{entry.name} is a {entry.kind}, not an extractor")
-        self._settle(entry)
+        self._take_in(entry)
         (file,) = entry.files
         known = self.lock()[file.name]
         return entry.spec(self.path(file), known["sha256"], entry.embedding_size or known["embedding"])
@@ -130,7 +131,7 @@ class ModelCache:
         places = ", ".join(str(self.path(file)) for file in files)
         return "\n".join([*ways, f"or place it as {places}"])
 
-    def _settle(self, entry: ZooEntry) -> None:
+    def _take_in(self, entry: ZooEntry) -> None:
         """Return when an entry's files are there and in the lock file."""
         missing = [file for file in entry.files if not self.path(file).is_file()]
         if missing:
@@ -145,7 +146,7 @@ class ModelCache:
         name = address.rpartition("/")[2]
         came, unpacked = self.folder / f"{file.name}.download", self._beside(file)
         try:
-            download(address, came, progress)
+            download(address, came, lambda done, total: progress(file.name, done, total))
             with self._writing():
                 if not is_archive(name):
                     return self._admit(entry, {file.name: came}, f"from {url}")

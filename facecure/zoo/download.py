@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-Progress = Callable[[str, int, int | None], None]  # file, bytes so far, bytes in all where the server says
+Progress = Callable[[int, int | None], None]  # bytes so far, and in all where the server says
 
 _TIMEOUT = 30  # seconds without a byte
 _BLOCK = 1 << 18
@@ -32,7 +32,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def download(url: str, file: Path, progress: Progress = lambda name, done, total: None) -> None:
+def download(url: str, file: Path, progress: Progress = lambda done, total: None) -> None:
     """Return when the content of an http(s) address is in `file`, whole.
 
     What broke off before is continued from `file`.part if the server still has the same content. Raises
@@ -41,7 +41,7 @@ def download(url: str, file: Path, progress: Progress = lambda name, done, total
     part = file.with_name(f"{file.name}.part")
     try:
         with _alone(part) as stream:
-            _receive(url, stream, part.with_name(f"{part.name}.from"), file.name, progress)
+            _receive(url, stream, part.with_name(f"{part.name}.from"), progress)
             part.replace(file)
     except urllib.error.HTTPError as error:
         raise DownloadFailed(f"the server says {error.code} {error.reason}") from error
@@ -69,7 +69,7 @@ def _alone(part: Path) -> Iterator[IO[bytes]]:
                 part.unlink(missing_ok=True)
 
 
-def _receive(url: str, stream: IO[bytes], origin: Path, name: str, progress: Progress) -> None:
+def _receive(url: str, stream: IO[bytes], origin: Path, progress: Progress) -> None:
     validator = _validator(origin, url)
     if validator is None:
         stream.truncate(0)
@@ -87,11 +87,11 @@ def _receive(url: str, stream: IO[bytes], origin: Path, name: str, progress: Pro
         _keep(origin, url, tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified"))
         length = answer.headers.get("Content-Length")
         total = have + int(length) if length else None
-        progress(name, have, total)
+        progress(have, total)
         while block := answer.read(_BLOCK):
             stream.write(block)
             have += len(block)
-            progress(name, have, total)
+            progress(have, total)
     stream.flush()
     if total is not None and have < total:
         raise DownloadFailed(

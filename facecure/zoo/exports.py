@@ -9,7 +9,7 @@ from typing import Any
 from facecure.errors import InputError
 from facecure.extractors.export import export_onnx, read_export
 from facecure.extractors.graph import Graph
-from facecure.extractors.runtimes import RUNTIMES, Runtime, default_runtime
+from facecure.extractors.runtimes import RUNTIMES, Runtime
 from facecure.extractors.spec import ExtractorSpec, Precision
 from facecure.zoo.cache import ModelCache
 
@@ -49,21 +49,23 @@ class Exports:
         """Return where the certificate of a runtime and precision lies."""
         return self.folder / f"certificate-{runtime}-{precision}.json"
 
-    def fastest(self) -> tuple[Runtime, Precision]:
-        """Return the runtime and precision with the most faces per second of those that are certified here.
+    def certified(self) -> list[tuple[Runtime, Precision, str]]:
+        """Return runtime, precision and the runtime's version of what is certified for the present export.
 
-        Without any certificate that is the default, in float32.
+        The fastest first, without what is slower than the reference, the default runtime in float32, was beside it.
         """
-        found: dict[tuple[Runtime, Precision], float] = {(default_runtime(self.spec), "fp32"): 0.0}
+        found = []
         for runtime, precisions in RUNTIMES.items():
             for precision in precisions:
                 known = self._read(self.certificate(runtime, precision))
-                if known.get("certified"):
-                    found[runtime, precision] = known["faces_per_second"]
-                found[default_runtime(self.spec), "fp32"] = max(
-                    found[default_runtime(self.spec), "fp32"], known.get("reference_faces_per_second", 0.0)
-                )
-        return max(found, key=lambda pair: found[pair])
+                if known.get("certified") and known["export_sha256"] == self._sha256(runtime, precision):
+                    gain = known["faces_per_second"] / known["reference_faces_per_second"]
+                    found.append((gain, runtime, precision, known["environment"]["extractor"]["runtime"]))
+        return [(runtime, precision, ran) for gain, runtime, precision, ran in sorted(found, reverse=True) if gain > 1]
+
+    def _sha256(self, runtime: Runtime, precision: Precision) -> str | None:
+        graph = None if runtime == "torch" else self.graph(runtime, precision)
+        return None if graph is None else graph.sha256
 
     @staticmethod
     def _read(file: Path) -> dict[str, Any]:

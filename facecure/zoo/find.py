@@ -32,16 +32,24 @@ def find_extractor(
 ) -> FixedBatchExtractor:
     """Return the extractor of a spec file or zoo entry, executed by a runtime in a precision.
 
-    Without a runtime it is what the weights file needs by itself; "auto" is the fastest one that is certified here, in
-    its precision. Raises as `find_spec` and `open_extractor` do, and where an export has to be made first.
+    Without a runtime it is what the weights file needs by itself. "auto" is what a certificate of the present export
+    and the installed version found to be fastest, or the default where none was faster than it. Raises as `find_spec`
+    and `open_extractor` do, where an export has to be made first, and for "auto" with a precision, which it chooses
+    itself.
     """
     spec = find_spec(named)
+    if runtime == "auto" and precision != "fp32":
+        raise InputError("runtime auto chooses the precision too; name a runtime, or leave the precision out")
     if runtime is None or (runtime == default_runtime(spec) and precision == "fp32"):
         return open_extractor(spec, runtime, precision, threads=threads)
     exports = Exports(spec)
-    if runtime == "auto":
-        runtime, precision = exports.fastest()
-    return open_extractor(spec, runtime, precision, graph=exports.graph(runtime, precision), threads=threads)
+    if runtime != "auto":
+        return open_extractor(spec, runtime, precision, graph=exports.graph(runtime, precision), threads=threads)
+    for fast, lower, version in exports.certified():
+        found = open_extractor(spec, fast, lower, graph=exports.graph(fast, lower), threads=threads)
+        if found.what_ran["runtime"] == version:
+            return found
+    return open_extractor(spec, threads=threads)
 
 
 def find_detector(named: Named | None) -> FaceFinder | None:

@@ -14,17 +14,27 @@ def _last(kind: str) -> str:
     return kind.rpartition("/")[2]
 
 
-def convolution(name: str, kind: str, value: Tensor) -> dict[str, Tensor]:
+def kernel(value: Tensor) -> Tensor:
     """Return a convolution's weight: Keras has rows, columns, inputs, outputs."""
+    return value.permute(3, 2, 0, 1)
+
+
+def matrix(value: Tensor) -> Tensor:
+    """Return a fully connected layer's weight: Keras has inputs, outputs."""
+    return value.T
+
+
+def convolution(name: str, kind: str, value: Tensor) -> dict[str, Tensor]:
+    """Return one of a convolution's weights."""
     if _last(kind) == "kernel" and value.ndim == 4:
-        return {f"{name}.weight": value.permute(3, 2, 0, 1)}
+        return {f"{name}.weight": kernel(value)}
     return {f"{name}.{_last(kind)}": value}
 
 
 def dense(name: str, kind: str, value: Tensor) -> dict[str, Tensor]:
-    """Return a fully connected layer's weight: Keras has inputs, outputs."""
+    """Return one of a fully connected layer's weights."""
     if _last(kind) == "kernel" and value.ndim == 2:
-        return {f"{name}.weight": value.T}
+        return {f"{name}.weight": matrix(value)}
     return {f"{name}.{_last(kind)}": value}
 
 

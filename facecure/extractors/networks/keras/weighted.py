@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from facecure.errors import InputError
 from facecure.extractors.networks.keras.layer import Config, KerasLayer, activation, as_is, padded, pair, torch_axis
+from facecure.extractors.networks.keras.names import kernel, matrix
 
 
 class Convolution(KerasLayer):
@@ -27,19 +28,15 @@ class Convolution(KerasLayer):
         wide = after if kind == "Conv2D" else before * multiplier
         self.weight = nn.Parameter(torch.zeros(wide, before // self.groups, *self.kernel))
         first = "kernel" if kind == "Conv2D" else "depthwise_kernel"
-        self.weights.append((first, True, "weight", self._kernel if kind == "Conv2D" else self._depthwise))
+        self.weights.append((first, True, "weight", kernel if kind == "Conv2D" else self._depthwise))
         self.point: nn.Parameter | None = None
         if kind == "SeparableConv2D":
             self.point = nn.Parameter(torch.zeros(after, wide, 1, 1))
-            self.weights.append(("pointwise_kernel", True, "point", self._kernel))
+            self.weights.append(("pointwise_kernel", True, "point", kernel))
         self.bias: nn.Parameter | None = None
         if config.get("use_bias", True):
             self.bias = nn.Parameter(torch.zeros(after))
             self.weights.append(("bias", True, "bias", as_is))
-
-    @staticmethod
-    def _kernel(value: Tensor) -> Tensor:
-        return value.permute(3, 2, 0, 1)
 
     @staticmethod
     def _depthwise(value: Tensor) -> Tensor:
@@ -64,7 +61,7 @@ class Dense(KerasLayer):
         super().__init__(config)
         self.activation = activation(config)
         self.weight = nn.Parameter(torch.zeros(config["units"], before))
-        self.weights.append(("kernel", True, "weight", lambda value: value.T))
+        self.weights.append(("kernel", True, "weight", matrix))
         self.bias: nn.Parameter | None = None
         if config.get("use_bias", True):
             self.bias = nn.Parameter(torch.zeros(config["units"]))
