@@ -20,7 +20,7 @@ from facecure.weights.pytorch import read_pytorch
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 # first digits of SHA-256, as torchvision puts them into its file names, and the heads' own
-_PUBLISHED = {
+PUBLISHED = {
     "alex": ("7be5be79", "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"),
     "squeeze": ("b8a52dc0", "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76"),
     "vgg": ("397923af", "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"),
@@ -138,7 +138,7 @@ def load_lpips(trunk: str, backbone: Path, heads: Path, *, device: str = "cpu") 
         network.load(found, [weights[f"lin{i}.model.1.weight"] for i in range(len(weights))])
     except (RuntimeError, KeyError) as error:
         raise InputError(f"{backbone} and {heads} are not the two files of LPIPS {trunk}: {error}") from error
-    first, second = _PUBLISHED[trunk]
+    first, second = PUBLISHED[trunk]
     what = {
         "trunk": trunk,
         "backbone_sha256": body_sha256,

@@ -109,6 +109,6 @@ def test_published_heads_are_recognised(assets, tmp_path, trunk):
     body, _ = saved(tmp_path, trunk)
     lpips = load_lpips(trunk, body, heads)
     assert lpips.what["calibrated"] is False  # the trunk is ours
-    from facecure.cloaks.lpips import _PUBLISHED
+    from facecure.cloaks.lpips import PUBLISHED
 
-    assert lpips.what["heads_sha256"] == _PUBLISHED[trunk][1]
+    assert lpips.what["heads_sha256"] == PUBLISHED[trunk][1]

@@ -13,7 +13,7 @@ from PIL import Image
 
 import facecure.pictures.load as module
 from facecure.pictures.detect import Found
-from facecure.pictures.load import load_faces
+from facecure.pictures.load import load_faces, stack_faces
 from facecure.types import FaceGeometry, Sample
 
 THREADS = pytest.mark.parametrize("threads", [1, 2, 8])
@@ -164,3 +164,22 @@ def test_an_error_of_the_detector_reaches_the_caller(levels, threads):
     with pytest.raises(RuntimeError, match="broken"):
         list(load_faces(levels, [SMALL], Broken(), threads))
     assert set(threading.enumerate()) <= before
+
+
+def test_stacked_faces_stand_beside_their_samples(levels):
+    levels[3].path.write_bytes(b"no picture")
+    seen = []
+    kept, faces, excluded = stack_faces(levels, LARGE, None, 2, seen.append)
+    assert kept == levels[:3] + levels[4:]
+    assert faces.geometry is LARGE
+    expected = [np.full((7, 9, 3), i) for i in range(100) if i != 3]
+    np.testing.assert_array_equal(faces.pixels, expected)
+    assert [one.path for one in excluded] == [levels[3].path]
+    assert seen == list(range(1, 101))
+
+
+def test_no_faces_stack_to_an_empty_array():
+    kept, faces, excluded = stack_faces([], LARGE, None, 1)
+    assert faces.pixels.shape == (0, 7, 9, 3)
+    assert faces.pixels.dtype == np.uint8
+    assert kept == excluded == []

@@ -118,3 +118,14 @@ def test_the_shared_files_are_the_named_ones(assets):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         assert digest == (known[name].sha256 or known[name].reported)
         assert path.stat().st_size == known[name].size
+
+
+def test_lpips_calibrated_files_are_those_of_the_zoo():
+    pytest.importorskip("torch")
+    from facecure.cloaks.lpips import PUBLISHED
+
+    assert {"lpips-" + trunk for trunk in PUBLISHED} == {name for name in zoo() if name.startswith("lpips-")}
+    for trunk, (backbone, heads) in PUBLISHED.items():
+        first, second = zoo()["lpips-" + trunk].files
+        assert first.sha256.startswith(backbone)
+        assert second.sha256 == heads

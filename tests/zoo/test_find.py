@@ -28,6 +28,7 @@ def models(tmp_path, monkeypatch):
     entries = [
         entry(ZooFile("plain.pt", page="by hand")),
         entry(ZooFile("net.onnx", page="by hand"), name="yunet", kind="detector", preprocessing={}),
+        entry(*(ZooFile(f"{net}.pt", page="p") for net in "pro"), name="mtcnn", kind="detector", preprocessing={}),
         entry(ZooFile("body", page="p"), ZooFile("heads", page="p"), name="lpips-alex", kind="perceptual distance",
               preprocessing={}),
     ]  # fmt: skip
@@ -64,6 +65,9 @@ def test_names_and_files_of_detectors(models, assets, monkeypatch):
     assert find_detector(None).file == models / "net.onnx"
     with pytest.raises(InputError, match="plain is no detector"):
         find_detector("plain")
+    for net in "pro":
+        shutil.copy(assets / "models" / f"mtcnn_{net}net.pt", models / f"{net}.pt")
+    assert find_detector("mtcnn").digest not in (find_detector("yunet").digest, "")
 
 
 def test_names_and_files_of_perceptual_distances(models):
