@@ -181,11 +181,10 @@ def _show(entry: ZooEntry, cache: ModelCache) -> None:
             *(("published at", url) for url in file.urls),
             ("by hand at", file.page or ""),
         ]
-    table = Table("", "", show_header=False, box=None)
+    console = Console()
     for key, value in rows:
-        if value:
-            table.add_row(key, plain(value))
-    wide_console().print(table, highlight=False)
+        if value:  # paths, addresses and checksums are for copying: in one piece, however long
+            console.print(f"[dim]{key:27}[/] {plain(value)}", soft_wrap=True, highlight=False)
 
 
 def _preprocessing(entry: ZooEntry, key: str) -> str:
