@@ -1,4 +1,5 @@
 // Python's way in: checks, releases the GIL, calls. No arithmetic.
+#include <algorithm>
 #include <array>
 #include <variant>
 
@@ -6,6 +7,7 @@
 #include "devices.h"
 #include "dlpack.h"
 #include "near_rows.h"
+#include "normalise_faces.h"
 #include "quantize.h"
 #include "segment_nearest.h"
 #include "simd.h"
@@ -50,6 +52,21 @@ py::array warp(const std::vector<Array<std::uint8_t>>& pictures, const Array<dou
   if (const auto* bits = std::get_if<Array<std::uint16_t>>(&table)) return fused(*bits);
   if (const auto* values = std::get_if<Array<float>>(&table)) return fused(*values);
   return write(static_cast<const std::uint8_t(*)[256]>(nullptr));
+}
+
+void normalise(const Array<std::uint8_t>& pixels, const Array<float>& table, const std::array<int, 3>& channels,
+               bool planar, Array<float>& out, int threads) {
+  require(pixels.ndim() == 4 && pixels.shape(3) == 3 && threads > 0, "faces must be (N, H, W, 3), threads positive");
+  require(table.ndim() == 2 && table.shape(0) == 3 && table.shape(1) == 256, "table must be (3, 256)");
+  for (int channel : channels) require(channel >= 0 && channel < 3, "channels must be 0, 1 or 2");
+  const py::ssize_t n = pixels.shape(0), h = pixels.shape(1), w = pixels.shape(2);
+  const std::array<py::ssize_t, 4> wanted = planar ? std::array{n, py::ssize_t(3), h, w} : std::array{n, h, w, py::ssize_t(3)};
+  require(out.ndim() == 4 && std::equal(wanted.begin(), wanted.end(), out.shape()), "out must have the faces' sides");
+  const Values<float> values{reinterpret_cast<const float(*)[256]>(table.data()), {channels[0], channels[1], channels[2]},
+                             planar ? Layout::nchw : Layout::nhwc};
+  auto* to = out.mutable_data();
+  py::gil_scoped_release release;
+  normalise_faces(pixels.data(), n, h * w, values, threads, to);
 }
 
 // The tensor in a DLPack capsule: address, shape, strides in elements or None, type code, bits, device type and number.
@@ -197,6 +214,8 @@ PYBIND11_MODULE(_core, module) {
   module.def("warp_faces", &warp, py::kw_only(), py::arg("pictures"), py::arg("matrices"), py::arg("height"),
              py::arg("width"), py::arg("replicate"), py::arg("table"), py::arg("channels"), py::arg("planar"),
              py::arg("threads"), py::arg("simd"));
+  module.def("normalise_faces", &normalise, py::kw_only(), py::arg("pixels"), py::arg("table"), py::arg("channels"),
+             py::arg("planar"), py::arg("out").noconvert(), py::arg("threads"));
   module.def("dlpack_view", &dlpack_view, py::arg("capsule"));
 #ifdef FACECURE_HAS_CUDA
   module.def("warp_faces_cuda", &warp_on_device, py::kw_only(), py::arg("pictures"), py::arg("matrices"),

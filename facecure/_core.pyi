@@ -19,6 +19,15 @@ def warp_faces(
     threads: int,
     simd: str | None,
 ) -> npt.NDArray[Any]: ...
+def normalise_faces(
+    *,
+    pixels: npt.NDArray[np.uint8],
+    table: npt.NDArray[np.float32],
+    channels: Sequence[int],
+    planar: bool,
+    out: npt.NDArray[np.float32],
+    threads: int,
+) -> None: ...
 def warp_faces_cuda(
     *,
     pictures: int,

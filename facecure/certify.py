@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -19,19 +17,28 @@ from facecure.environment import environment
 from facecure.errors import InputError
 from facecure.extractors.runtimes import Runtime, open_extractor
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
+from facecure.extractors.runtimes.tuning import BATCHES, faces_per_second, fastest_batch
 from facecure.extractors.spec import Precision
 from facecure.kernels import available_threads
 from facecure.pictures.load import stack_faces
-from facecure.pictures.manifest import read_samples
+from facecure.pictures.manifest import read_sets
+from facecure.protocols.paired import paired_rows
 from facecure.protocols.split import Split, make_split
-from facecure.search.exact import squared_distances
-from facecure.search.masked import rivals
-from facecure.types import F32, F64, I64, Bool, Faces
+from facecure.protocols.verdicts import (
+    Verdicts,
+    changed,
+    clean_rivals,
+    clean_verdicts,
+    cloaked_verdicts,
+    distance_error,
+)
+from facecure.search.settle import settled
+from facecure.types import F32, F64, Faces
 from facecure.zoo.exports import Exports
 from facecure.zoo.find import find_detector, find_spec
 
 SPLITS = 5
-TIMED = 256  # faces, at most, and three passes over them
+TIMED = 256  # faces, at most
 SHARES = (0.5, 0.9, 0.99, 1.0)
 SAFETY = 2.0  # the error of distances that is promised, as a multiple of the largest one seen
 
@@ -56,124 +63,145 @@ def certify(
     faces: str | os.PathLike[str],
     runtimes: Sequence[tuple[Runtime, Precision]],
     *,
+    cloaked: Mapping[str, str | os.PathLike[str]] | None = None,
+    unprotected: Mapping[str, str | os.PathLike[str]] | None = None,
     detector: str | os.PathLike[str] | None = None,
     most_changed: int = 0,
     most_error: float = 1e-4,
     seed: int = 0,
     threads: int = 0,
+    device: str = "cpu",
     progress: Progress = lambda stage, done, total: None,
 ) -> list[Certificate]:
     """Return one certificate per runtime and precision, each written beside the extractor's export.
 
     The same faces of the folder or manifest `faces` go through the reference, the runtime that the weights need by
-    themselves in float32, and through each of `runtimes`. Certified is what changes at most `most_changed` 1-NN
-    decisions over five splits and no embedding by more than `most_error` in 1 − cosine. A missing export is made.
-    Raises `InputError` where there are too few people to decide anything, or a runtime cannot run.
+    themselves in float32, and through each of `runtimes`, in the batch that is fastest there. With `cloaked` and
+    `unprotected`, as for `evaluate`, the people's cloaked pictures are decided on too, and the shift of each protection
+    rate is told. Certified is what changes at most `most_changed` 1-NN decisions over five splits and no embedding by
+    more than `most_error` in 1 − cosine. A missing export is made. Raises `InputError` where there are too few people
+    to decide anything, or a runtime cannot run.
     """
     spec = find_spec(extractor)
     exports = Exports(spec)
     threads = threads or available_threads()
-    reference = open_extractor(spec, threads=threads)
+    reference = open_extractor(spec, threads=threads, device=device)
     finder = find_detector(detector)
     if spec.geometry.mode == "align" and finder is None:
         raise InputError(f"{spec.name} aligns faces: name yunet of the zoo or a YuNet ONNX file with --detector")
-    samples, left_out, warnings = read_samples(Path(faces))
-    kept, cut, faceless = stack_faces(
-        samples, spec.geometry, finder, threads, lambda done: progress("faces", done, len(samples))
+    sets = read_sets(Path(faces), _paths(cloaked), _paths(unprotected), [])
+    found, cut, faceless = stack_faces(
+        sets.samples, spec.geometry, finder, threads, lambda done: progress("faces", done, len(sets.samples))
     )
-    splits = [make_split(kept, [], "corrected", seed, repeat) for repeat in range(SPLITS)]
-    if not kept or not len(splits[0].controls):
+    rows, unpaired = paired_rows(found, range(len(found)))
+    kept, cut = [found[row] for row in rows], Faces(cut.pixels[rows], cut.geometry)
+    cloaks = list(cloaked or {})
+    splits = [make_split(kept, cloaks, "corrected", seed, repeat) for repeat in range(SPLITS)]
+    if not len(splits[0].controls):
         raise InputError(f"{faces}: certificates need people of two pictures or more, a folder each")
-    expected = reference.embed(cut).vectors
-    verdicts = [_decide(expected, split) for split in splits]
-    found = []
+    expected = _Decided(reference.embed(cut).vectors, splits, cloaks)
+    certificates = []
     for number, (runtime, precision) in enumerate(runtimes, 1):
         if runtime != "torch":
             exports.export(runtime, precision)
         graph = exports.graph(runtime, precision)
-        other = open_extractor(spec, runtime, precision, graph=graph, threads=threads)
-        facts = _compare(reference, other, cut, expected, splits, verdicts)
+        some = Faces(cut.pixels[:TIMED], cut.geometry)
+
+        def opened(
+            batch: int, runtime: Any = runtime, precision: Any = precision, graph: Any = graph
+        ) -> FixedBatchExtractor:
+            return open_extractor(spec, runtime, precision, graph=graph, threads=threads, batch=batch, device=device)
+
+        other = fastest_batch(opened, some, BATCHES[device.partition(":")[0]])
+        speeds = faces_per_second([reference, other], some)
+        facts = expected.compared(_Decided(other.embed(cut).vectors, splits, cloaks))
         facts |= {
+            "faces_per_second": speeds[1],
+            "reference_faces_per_second": speeds[0],
+            "batch": other.batch,
             "certified": facts["changed_decisions"] <= most_changed and facts["error"]["1.0"] <= most_error,
             "bounds": {"changed_decisions": most_changed, "error": most_error},
             "faces": {
                 "folder": str(faces),
+                "cloaked": {name: str(folder) for name, folder in (cloaked or {}).items()},
                 "pictures": len(kept),
                 "identities": len({sample.identity for sample in kept}),
-                "excluded": [{"path": str(e.path), "reason": e.reason} for e in (*left_out, *faceless)],
-                "warnings": warnings,
+                "excluded": [{"path": str(e.path), "reason": e.reason} for e in (*sets.excluded, *faceless, *unpaired)],
+                "warnings": list(sets.warnings),
             },
             "detector": None if finder is None else finder.digest,
             "export_sha256": None if graph is None else graph.sha256,
             "environment": environment() | {"reference": reference.what_ran, "extractor": other.what_ran},
         }
-        file = exports.certificate(runtime, precision)
+        file = exports.certificate(runtime, precision, device)
         write_whole(file, json.dumps(facts, indent=1, ensure_ascii=False))
-        found.append(Certificate(runtime, precision, file, facts))
+        certificates.append(Certificate(runtime, precision, file, facts))
         progress("runtimes", number, len(runtimes))
-    return found
+    return certificates
 
 
-def distance_error(vectors: F32, expected: F32, split: Split) -> float:
-    """Return by how much any distance of a probe to a gallery row differs between two embeddings of the same faces."""
-    worst = 0.0
-    for probe in split.controls:
-        here, there = (
-            np.sqrt(
-                squared_distances(
-                    np.broadcast_to(rows[probe], (len(split.enrolled), rows.shape[1])), rows[split.enrolled]
-                )
-            )
-            for rows in (vectors, expected)
-        )
-        worst = max(worst, float(np.abs(here - there).max()))
-    return worst
+class _Decided:
+    """Embeddings of all faces and what they decide: on the controls of every split, and on each cloak's probes."""
+
+    def __init__(self, vectors: F32, splits: Sequence[Split], cloaks: Sequence[str]) -> None:
+        self.vectors, self.splits = vectors, splits
+        self.clean = [clean_verdicts(vectors, split) for split in splits]
+        self.cloaked = {name: [cloaked_verdicts(vectors, split, name) for split in splits] for name in cloaks}
+
+    def compared(self, other: _Decided) -> dict[str, Any]:
+        """Return what differs in `other`, these being the reference."""
+        before, after = ([*d.clean, *(v for each in d.cloaked.values() for v in each)] for d in (self, other))
+        differs = changed(before, after)
+        margins = np.concatenate([verdict.margin for verdict in before])
+        error = _cosine_error(other.vectors, self.vectors)
+        bound = SAFETY * max(distance_error(other.vectors, self.vectors, split) for split in self.splits)
+        return {
+            "decisions": len(differs),
+            "changed_decisions": int(differs.sum()),
+            "changed_margins": sorted(round(float(value), 6) for value in np.abs(margins[differs])),
+            "identified": _rates(self.clean, other.clean),
+            "protection": {
+                name: _rates(verdicts, other.cloaked[name], protection=True) for name, verdicts in self.cloaked.items()
+            },
+            "error": {str(share): float(np.quantile(error, share)) for share in SHARES},
+            "distance_bound": bound,
+            "settled": self._settled(other, bound),
+        }
+
+    def _settled(self, other: _Decided, bound: float) -> dict[str, int]:
+        """Return how many controls are decided otherwise once what `bound` leaves open is embedded by the reference."""
+        differs, again = 0, set()
+
+        def whole(rows: Any) -> F32:
+            again.update(rows.tolist())
+            found: F32 = self.vectors[rows]
+            return found
+
+        for split, verdicts in zip(self.splits, self.clean, strict=True):
+            identified, _ = settled(
+                clean_rivals(other.vectors, split), bound, split.controls, split.control_labels, split.enrolled,
+                split.enrolled_labels, other.vectors, whole,
+            )  # fmt: skip
+            differs += int((identified != verdicts.identified).sum())
+        return {"changed_decisions": differs, "embedded_again": len(again), "faces": len(self.vectors)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    """Per probe: the identity that it is taken for, whether that is right, and by how much its mate is nearer."""
-
-    label: I64
-    identified: Bool
-    margin: F64
-
-
-def _decide(vectors: F32, split: Split) -> _Verdict:
-    found = rivals(vectors[split.controls], split.control_labels, vectors[split.enrolled], split.enrolled_labels)
-    identified = found.mate.beats(found.impostor)
-    label = np.where(identified, split.control_labels, found.impostor_label)
-    return _Verdict(label, identified, np.sqrt(found.impostor.distance) - np.sqrt(found.mate.distance))
+def _rates(before: Sequence[Verdicts], after: Sequence[Verdicts], *, protection: bool = False) -> dict[str, Any]:
+    """Return the share identified, or protected, by the reference and here, and the difference."""
+    hits = [np.concatenate([v.identified for v in each]) for each in (before, after)]
+    counts = [int((~each if protection else each).sum()) for each in hits]
+    n = len(hits[0])
+    rates = [count / n if n else None for count in counts]
+    shift = (counts[1] - counts[0]) / n if n else None
+    return {"probes": n, "reference": rates[0], "here": rates[1], "shift": shift}
 
 
-def _compare(
-    reference: FixedBatchExtractor, other: FixedBatchExtractor, faces: Faces, expected: F32, splits: Sequence[Split],
-    verdicts: Sequence[_Verdict],
-) -> dict[str, Any]:  # fmt: skip
-    """Return what differs, and faces per second of both, measured in turn."""
-    vectors = other.embed(faces).vectors
-    # 1 − cosine, from the distance of directions: of nearly equal ones the product has no digits left
-    lengths = [np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True) for rows in (vectors, expected)]
-    error = np.square(vectors / lengths[0] - expected / lengths[1]).sum(1) / 2
-    now = [_decide(vectors, split) for split in splits]
-    changed = np.concatenate([a.label != b.label for a, b in zip(verdicts, now, strict=True)])
-    margins = np.concatenate([verdict.margin for verdict in verdicts])
-    rates = [float(np.concatenate([v.identified for v in each]).mean()) for each in (verdicts, now)]
-    some = Faces(faces.pixels[:TIMED], faces.geometry)
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(3):
-        for extractor, times in zip((reference, other), seconds, strict=True):
-            started = time.perf_counter()
-            extractor.embed(some)
-            times.append(time.perf_counter() - started)
-    return {
-        "decisions": len(changed),
-        "changed_decisions": int(changed.sum()),
-        "changed_margins": sorted(round(float(value), 6) for value in np.abs(margins[changed])),
-        "identified": {"reference": rates[0], "here": rates[1], "shift": rates[1] - rates[0]},
-        "error": {str(share): float(np.quantile(error, share)) for share in SHARES},
-        "distance_bound": SAFETY * max(distance_error(vectors, expected, split) for split in splits),
-        "faces_per_second": len(some.pixels) / median(seconds[1]),
-        "reference_faces_per_second": len(some.pixels) / median(seconds[0]),
-        "batch": other.batch,
-    }
+def _cosine_error(vectors: F32, expected: F32) -> F64:
+    """Return 1 − cosine per row, from the distance of directions: of nearly equal ones the product has no digits."""
+    units = [rows / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True) for rows in (vectors, expected)]
+    error: F64 = np.square(units[0] - units[1]).sum(1) / 2
+    return error
+
+
+def _paths(folders: Mapping[str, str | os.PathLike[str]] | None) -> dict[str, Path]:
+    return {name: Path(folder) for name, folder in (folders or {}).items()}

@@ -169,10 +169,20 @@ class _Column:
         return self.extractor.embed(Faces(pixels, self.extractor.spec.geometry)).vectors
 
     def _blamed(self, batch: dict[str, tuple[Sample, tuple[U8, ...]]]) -> InputError | None:
-        """Return the error of the first picture of a failed batch that fails on its own, naming it."""
-        for sample, faces in batch.values():
-            try:
-                self._embed([faces])
-            except InputError as error:
-                return InputError(f"{sample.path}: {error}")
+        """Return the error of the first picture of a failed batch that fails on its own, found by halving, naming it.
+
+        None where the batch fails together only.
+        """
+        suspects = list(batch.values())
+        while len(suspects) > 1:
+            half = suspects[: len(suspects) // 2]
+            suspects = half if self._error(half) else suspects[len(half) :]
+        error = self._error(suspects)
+        return None if error is None else InputError(f"{suspects[0][0].path}: {error}")
+
+    def _error(self, some: Sequence[tuple[Sample, tuple[U8, ...]]]) -> InputError | None:
+        try:
+            self._embed([faces for _, faces in some])
+        except InputError as error:
+            return error
         return None

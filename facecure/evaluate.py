@@ -16,6 +16,7 @@ from facecure.extractors.runtimes import Runtime
 from facecure.extractors.spec import Precision
 from facecure.kernels.device import torch_device
 from facecure.pictures.manifest import read_sets
+from facecure.protocols.paired import paired_rows
 from facecure.protocols.population import population
 from facecure.protocols.split import make_split
 from facecure.protocols.summary import summarise
@@ -66,7 +67,7 @@ def evaluate(
     `repeats` is the number of random splits, default 10 (facecure-2021 has one). `runtime` and `precision` say what
     executes extractors, "auto" the fastest certified one, None what their weights need by themselves. `keep` is a
     folder for embeddings, so that a repeated run computes none twice. `threads` 0 = all CPUs. `device` is where
-    identification runs, "cpu" or torch's name of another one; it changes no verdict.
+    extractors and identification run, "cpu" or torch's name of another one.
 
     Raises `InputError`, `MissingDependency` or `DigestMismatch` before any long work where that is possible.
     """
@@ -82,7 +83,9 @@ def evaluate(
         torch_device(device)  # what is not there fails before any work
     started = time.perf_counter()
     ready = [
-        e if not isinstance(e, (str, os.PathLike)) else find_extractor(e, runtime, precision, threads=threads)
+        e
+        if not isinstance(e, (str, os.PathLike))
+        else find_extractor(e, runtime, precision, threads=threads, device=device)
         for e in extractors
     ]
     check_extractors(ready)
@@ -158,20 +161,8 @@ def _usable(table: EmbeddingTable) -> tuple[list[int], list[Exclusion]]:
             excluded.append(Exclusion(sample.path, f"duplicate: the same file lies under {', '.join(sorted(others))}"))
         else:
             rows.append(row)
-    for role in ("unprotected", "cloaked"):  # in this order: a cloaked picture may pair with an unprotected one
-        present = {(s.role, s.cloak, s.identity, s.key) for s in (table.samples[row] for row in rows)}
-        with_copy = {sample.cloak for sample in table.samples if sample.role == "unprotected"}
-        kept = []
-        for row in rows:
-            sample = table.samples[row]
-            own = ("unprotected", sample.cloak) if role == "cloaked" and sample.cloak in with_copy else ("clean", "")
-            if sample.role != role or (*own, sample.identity, sample.key) in present:
-                kept.append(row)
-            else:
-                reason = f"unpaired: its clean picture {sample.key!r} is missing or excluded"
-                excluded.append(Exclusion(sample.path, reason))
-        rows = kept
-    return rows, excluded
+    rows, unpaired = paired_rows(table.samples, rows)
+    return rows, [*excluded, *unpaired]
 
 
 def _never_cloaked(named: Sequence[Sample], usable: Sequence[Sample]) -> list[Exclusion]:

@@ -15,7 +15,9 @@ pytest.importorskip("openvino")
 from facecure.certify import certify
 from facecure.cli import app
 from facecure.errors import InputError
+from facecure.evaluate import evaluate
 from facecure.extractors import packaged
+from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.extractors.runtimes.openvino import OpenVinoExtractor
 from facecure.types import Embeddings
 from facecure.zoo.find import find_extractor
@@ -102,6 +104,57 @@ def test_what_decides_otherwise_is_refused(spec, people, monkeypatch):
     assert one.facts["error"]["1.0"] > 1e-3
     assert find_extractor(str(spec), "auto").what_ran["runtime"].startswith("torch ")
     assert find_extractor(str(spec), "openvino").spec.name == "plain"  # asked for by name it still runs
+
+
+def test_cloaked_pictures_are_decided_on_too(spec, people, monkeypatch):
+    """Against the protocol itself: `evaluate` on the same splits gives the rates of the reference."""
+    clean = people("faces", 5, 6)
+    cloaks = {"shifted": people("cloaked", 3, 6, suffix="_cloaked", shift=0.6)}
+    (same,) = certify(str(spec), clean, [("onnx", "fp32")], cloaked=cloaks)
+    rates = same.facts["protection"]["shifted"]
+    report = evaluate(clean, cloaks, extractors=[str(spec)], repeats=5)
+    assert rates["probes"] == report.cells[0].probes > 0
+    assert rates["reference"] == rates["here"] == pytest.approx(report.cells[0].protection_rate)
+    assert 0 < rates["reference"] < 1
+    assert rates["shift"] == 0
+    (clean_only,) = certify(str(spec), clean, [("onnx", "fp32")])
+    assert same.facts["decisions"] == clean_only.facts["decisions"] + rates["probes"]
+
+    embed = OnnxExtractor.embed
+
+    def blind(self, faces):  # to the cloaks: whoever is cloaked looks as before
+        rows = embed(self, faces).vectors.copy()
+        rows[-18:] = rows[:18]
+        return Embeddings(rows, self.digest)
+
+    monkeypatch.setattr(OnnxExtractor, "embed", blind)
+    (other,) = certify(str(spec), clean, [("onnx", "fp32")], cloaked=cloaks)
+    rates = other.facts["protection"]["shifted"]
+    assert rates["here"] == 0
+    assert rates["shift"] == -rates["reference"]
+    assert other.facts["changed_decisions"] == round(rates["reference"] * rates["probes"])
+    assert other.facts["identified"]["shift"] == 0
+    assert not other.certified
+
+
+def test_what_the_error_leaves_open_is_settled_by_the_reference(spec, people):
+    (one,) = certify(str(spec), people("faces", 6, 8, noise=90.0), [("torch", "bf16")], most_error=1.0)
+    settled = one.facts["settled"]
+    assert settled["changed_decisions"] == 0
+    assert settled["embedded_again"] <= settled["faces"] == 48
+    assert one.facts["changed_decisions"] == 0 or settled["embedded_again"] > 0
+
+
+def test_the_measured_batch_is_what_auto_takes(spec, people):
+    (one,) = certify(str(spec), people("faces", 5, 6), [("openvino", "fp32")])
+    assert one.facts["batch"] in (8, 16, 32)
+    for batch in (8, 16, 32):
+        facts = one.facts | {"batch": batch, "faces_per_second": 2.0, "reference_faces_per_second": 1.0}
+        one.file.write_text(json.dumps(facts))
+        assert find_extractor(str(spec), "auto").batch == batch
+    cuda = one.file.with_name(one.file.name.replace("-cpu", "-cuda"))
+    one.file.rename(cuda)  # what was measured on a GPU says nothing about a CPU
+    assert find_extractor(str(spec), "auto").what_ran["runtime"].startswith("torch ")
 
 
 def test_people_of_one_picture_decide_nothing(spec, people):

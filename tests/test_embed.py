@@ -34,6 +34,7 @@ class Means:
         self.fail_at_batch = fail_at_batch
         self.dislikes = dislikes
         self.batches: list[int] = []
+        self.asked = 0
         self.seen: Counter[bytes] = Counter()
 
     @property
@@ -44,6 +45,7 @@ class Means:
         assert faces.geometry == self.spec.geometry
         if len(self.batches) + 1 == self.fail_at_batch:
             raise KeyboardInterrupt
+        self.asked += 1
         if any(int(face[0, 0, 0]) in self.dislikes for face in faces.pixels):
             raise InputError("no finite non-zero embedding")
         self.batches.append(len(faces.pixels))
@@ -228,6 +230,25 @@ def test_a_picture_an_extractor_fails_on_is_named(pictures, together):
     samples = pictures([1, 2, 3, 4, 5])
     with pytest.raises(InputError, match=r"^\S*002\.png: no finite"):
         embed(samples, [Means("fine"), Means(batch=4 if together else 1, dislikes=(3,))])
+
+
+@pytest.mark.parametrize("bad", [(0,), (31,), (7, 20), tuple(range(32))])
+def test_the_picture_that_fails_a_batch_is_found_by_halving(pictures, bad):
+    extractor = Means(batch=32, dislikes=bad)
+    with pytest.raises(InputError, match=f"{bad[0]:03d}.png: no finite"):
+        embed(pictures(range(32)), [extractor])
+    assert extractor.asked <= 1 + 5 + 1  # the batch, five halves, the picture alone
+
+
+def test_a_batch_that_fails_together_only_blames_nobody(pictures):
+    class Crowded(Means):
+        def embed(self, faces):
+            if len(faces.pixels) > 2:
+                raise InputError("out of memory")
+            return super().embed(faces)
+
+    with pytest.raises(InputError, match=r"^out of memory$"):
+        embed(pictures(range(8)), [Crowded(batch=8)])
 
 
 def test_an_extractor_that_aligns_needs_a_detector(pictures):

@@ -9,12 +9,25 @@ import typer
 from rich.table import Table
 
 from facecure.certify import certify as certify_runtimes
-from facecure.cli.console import DetectorOption, ThreadsOption, app, plain, wide_console
+from facecure.cli.console import (
+    CloakedOption,
+    DetectorOption,
+    DeviceOption,
+    ThreadsOption,
+    UnprotectedOption,
+    app,
+    named_folders,
+    plain,
+    wide_console,
+)
 from facecure.cli.console import progress as progress_bars
 from facecure.errors import InputError
 from facecure.extractors.runtimes import RUNTIMES
 
-_HEADINGS = ("runtime", "precision", "changed decisions", "largest 1 − cos", "identified", "faces/s", "certified")
+_HEADINGS = (
+    "runtime", "precision", "changed decisions", "after settling", "largest 1 − cos", "identified", "faces/s (batch)",
+    "certified",
+)  # fmt: skip
 
 
 @app.command(
@@ -29,40 +42,51 @@ def certify(
     runtimes: Annotated[
         str, typer.Option(metavar="RUNTIME[:PRECISION],…", help="torch, onnx, openvino, tensorrt; fp32, bf16.")
     ] = "onnx,openvino,openvino:bf16",
+    cloaked: CloakedOption = None,
+    unprotected: UnprotectedOption = None,
     detector: DetectorOption = None,
     most_changed: Annotated[int, typer.Option(min=0, help="1-NN decisions that may change.")] = 0,
     most_error: Annotated[float, typer.Option(min=0, help="1 − cosine that an embedding may move.")] = 1e-4,
     seed: Annotated[int, typer.Option(help="Seed of the splits.")] = 0,
     threads: ThreadsOption = 0,
+    device: DeviceOption = "cpu",
 ) -> None:
     """Does another runtime or precision decide as the reference does? Counts changed verdicts on real faces.
 
-    Ends with status 1 where one of them is worse than the bounds.
+    With `--cloaked` it also says by how much each protection rate shifts. "After settling" counts the decisions that
+    still differ once the few faces that the error leaves open are embedded by the reference. Ends with status 1 where
+    one of them is worse than the bounds.
     """
     with progress_bars() as progress:
         found = certify_runtimes(
             extractor,
             faces,
             [_pair(text) for text in runtimes.split(",")],
+            cloaked=named_folders(cloaked, "--cloaked"),
+            unprotected=named_folders(unprotected, "--unprotected"),
             detector=detector,
             most_changed=most_changed,
             most_error=most_error,
             seed=seed,
             threads=threads,
+            device=device,
             progress=progress,
         )
+    cloaks = list(found[0].facts["protection"])
     table = Table(title=f"{plain(extractor)} against its reference", title_justify="left")
-    for heading in _HEADINGS:
+    for heading in (*_HEADINGS[:-1], *(f"protection: {plain(name)}" for name in cloaks), _HEADINGS[-1]):
         table.add_column(heading, justify="left" if heading in ("runtime", "certified") else "right")
     for one in found:
-        facts = one.facts
+        facts, settled = one.facts, one.facts["settled"]
         table.add_row(
             one.runtime,
             one.precision,
             f"{facts['changed_decisions']} of {facts['decisions']}",
+            f"{settled['changed_decisions']}, {settled['embedded_again']} of {settled['faces']} again",
             f"{facts['error']['1.0']:.1e}",
-            f"{facts['identified']['here']:.4f} ({facts['identified']['shift']:+.4f})",
-            f"{facts['faces_per_second']:.0f} (reference {facts['reference_faces_per_second']:.0f})",
+            _rate(facts["identified"]),
+            f"{facts['faces_per_second']:.0f} ({facts['batch']}); reference {facts['reference_faces_per_second']:.0f}",
+            *(_rate(facts["protection"][name]) for name in cloaks),
             "yes" if one.certified else "refused",
         )
     console = wide_console()
@@ -72,6 +96,11 @@ def certify(
     console.print(f"Certificates lie in {found[0].file.parent}", soft_wrap=True, highlight=False)
     if not all(one.certified for one in found):
         raise typer.Exit(1)
+
+
+def _rate(rates: dict[str, Any]) -> str:
+    """Return a rate here, its shift, and the number of probes."""
+    return f"{rates['here']:.4f} ({rates['shift']:+.4f}), n = {rates['probes']}" if rates["probes"] else "no probes"
 
 
 def _pair(text: str) -> Any:

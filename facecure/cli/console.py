@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -73,11 +73,22 @@ DetectorOption = Annotated[
         help="For extractors that align faces: yunet or mtcnn from `facecure models`, or a YuNet ONNX file.",
     ),
 ]
+CloakedOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=DIR", help="A cloak and the folder with its pictures; may be repeated."),
+]
+UnprotectedOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=DIR", help="Clean counterparts of a cloak where they differ from the clean pictures."),
+]
 RuntimeOption = Annotated[
     RuntimeName | None,
     typer.Option(help="What executes extractors; auto is the fastest certified one. Default: what the weights need."),
 ]
 PrecisionOption = Annotated[PrecisionName, typer.Option(help="Of the runtime; other ones give other embeddings.")]
+DeviceOption = Annotated[
+    str, typer.Option(metavar="NAME", help="Where extractors and search run: cpu, cuda or, of several, cuda:1.")
+]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")]
 
 
@@ -87,6 +98,19 @@ def make_folder(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror}; name a folder that can be written to") from error
+
+
+def named_folders(entries: Sequence[str] | None, option: str) -> dict[str, str]:
+    """Return name → folder of NAME=DIR entries."""
+    found: dict[str, str] = {}
+    for entry in entries or ():
+        name, equals, folder = entry.partition("=")
+        if not (name and equals and folder):
+            raise InputError(f"{option} takes NAME=DIR, such as lowkey=pictures/attacked, not {entry!r}")
+        if name in found:
+            raise InputError(f"{option} {name}=… is given twice; give each cloak a name of its own")
+        found[name] = folder
+    return found
 
 
 def wide_console() -> Console:

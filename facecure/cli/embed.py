@@ -12,6 +12,7 @@ from rich.console import Console
 
 from facecure.cli.console import (
     DetectorOption,
+    DeviceOption,
     ExtractorOption,
     PrecisionName,
     PrecisionOption,
@@ -42,10 +43,11 @@ def embed(
     runtime: RuntimeOption = None,
     precision: PrecisionOption = PrecisionName.fp32,
     threads: ThreadsOption = 0,
+    device: DeviceOption = "cpu",
 ) -> None:
     """Embeddings of all pictures in a folder, one NPZ file per extractor."""
     ready = [
-        find_extractor(one, None if runtime is None else runtime.value, precision.value, threads=threads)
+        find_extractor(one, None if runtime is None else runtime.value, precision.value, threads=threads, device=device)
         for one in extractor
     ]
     finder = find_detector(detector)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from facecure.cli.console import (
+    CloakedOption,
     DetectorOption,
+    DeviceOption,
     ExtractorOption,
     PrecisionName,
     PrecisionOption,
     ProtocolName,
     RuntimeOption,
     ThreadsOption,
+    UnprotectedOption,
     app,
     make_folder,
+    named_folders,
     wide_console,
 )
 from facecure.cli.console import progress as progress_bars
-from facecure.errors import InputError
 from facecure.evaluate import evaluate as evaluate_pictures
 from facecure.report.markdown import markdown
 from facecure.report.schema import write_report
@@ -40,19 +42,14 @@ def evaluate(
     clean: Annotated[
         Path, typer.Option(metavar="DIR", help="Clean pictures: <identity>/<picture>, or a CSV / Parquet manifest.")
     ],
-    cloaked: Annotated[
-        list[str], typer.Option(metavar="NAME=DIR", help="A cloak and the folder with its pictures; may be repeated.")
-    ],
+    cloaked: CloakedOption,
     extractor: ExtractorOption,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where report.json, report.md and embeddings/ go.")],
     distractors: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Other people, enrolled and never searched; may be repeated."),
     ] = None,
-    unprotected: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=DIR", help="Clean counterparts of a cloak where they differ from --clean."),
-    ] = None,
+    unprotected: UnprotectedOption = None,
     detector: DetectorOption = None,
     protocol: Annotated[
         ProtocolName, typer.Option(help="Rules for split, row order and ties.")
@@ -64,9 +61,7 @@ def evaluate(
     runtime: RuntimeOption = None,
     precision: PrecisionOption = PrecisionName.fp32,
     threads: ThreadsOption = 0,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="Where identification runs: cpu, or torch's name, such as cuda:0.")
-    ] = "cpu",
+    device: DeviceOption = "cpu",
 ) -> None:
     """Protection rates of cloaked pictures, for every cloak and extractor.
 
@@ -76,10 +71,10 @@ def evaluate(
     with progress_bars() as progress:
         report = evaluate_pictures(
             clean,
-            _named(cloaked, "--cloaked"),
+            named_folders(cloaked, "--cloaked"),
             extractors=extractor,
             distractors=distractors or [],
-            unprotected=_named(unprotected or [], "--unprotected"),
+            unprotected=named_folders(unprotected, "--unprotected"),
             detector=detector,
             protocol=protocol.value,
             repeats=repeats,
@@ -96,16 +91,3 @@ def evaluate(
     console = wide_console()
     console.print(terminal(report))
     console.print(f"Everything in [bold]{out / 'report.md'}[/], for programs in {out / 'report.json'}", soft_wrap=True)
-
-
-def _named(entries: Sequence[str], option: str) -> dict[str, str]:
-    """Return name → folder of NAME=DIR entries."""
-    found: dict[str, str] = {}
-    for entry in entries:
-        name, equals, folder = entry.partition("=")
-        if not (name and equals and folder):
-            raise InputError(f"{option} takes NAME=DIR, such as lowkey=pictures/attacked, not {entry!r}")
-        if name in found:
-            raise InputError(f"{option} {name}=… is given twice; give each cloak a name of its own")
-        found[name] = folder
-    return found

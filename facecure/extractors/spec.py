@@ -14,6 +14,7 @@ from typing import Any, Literal
 from facecure.errors import DigestMismatch, InputError
 from facecure.kernels import Normalise
 from facecure.types import FaceGeometry, digest_of
+from facecure.weights.onnx import take_in
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -73,12 +74,21 @@ class ExtractorSpec:
         return self.hashed_weights()[0]
 
     def hashed_weights(self) -> tuple[bytes, str]:
-        """Return the weights' bytes and their hex SHA-256, checked; raises as `verified_weights` does."""
+        """Return the weights' bytes and their hex SHA-256, checked; raises as `verified_weights` does.
+
+        Values that an ONNX file keeps in other files of its folder are taken in; the hash is then of that file and
+        those, one after the other (`cat model.onnx model.onnx.data | sha256sum`).
+        """
         try:
             data = self.weights.read_bytes()
         except OSError as error:
             raise InputError(f"extractor {self.name}: weights {self.weights}: {error.strerror}") from error
-        found = hashlib.sha256(data).hexdigest()
+        hashed = hashlib.sha256(data)
+        if self.architecture is None:
+            data, others = take_in(self.weights, data)
+            for other in others:
+                hashed.update(other)
+        found = hashed.hexdigest()
         if self.sha256 is not None and found != self.sha256:
             raise DigestMismatch(
                 f"extractor {self.name}: {self.weights} has SHA-256 {found}, its spec says {self.sha256}. "

@@ -15,6 +15,9 @@ from facecure.kernels.fawkes import fawkes_step_numpy as fawkes_step_numpy
 from facecure.kernels.lowkey import Views as Views
 from facecure.kernels.lowkey import lowkey_step as lowkey_step
 from facecure.kernels.lowkey import lowkey_step_numpy as lowkey_step_numpy
+from facecure.kernels.normalise import Normalise as Normalise
+from facecure.kernels.normalise import normalise_faces as normalise_faces
+from facecure.kernels.normalise import normalise_faces_numpy as normalise_faces_numpy
 from facecure.kernels.scan import Quantized as Quantized
 from facecure.kernels.scan import Reach as Reach
 from facecure.kernels.scan import has_vnni as has_vnni
@@ -26,6 +29,5 @@ from facecure.kernels.scan import quantize_numpy as quantize_numpy
 from facecure.kernels.search import segment_nearest as segment_nearest
 from facecure.kernels.search import segment_nearest_numpy as segment_nearest_numpy
 from facecure.kernels.threads import available_threads as available_threads
-from facecure.kernels.warp import Normalise as Normalise
 from facecure.kernels.warp import warp_faces as warp_faces
 from facecure.kernels.warp import warp_faces_numpy as warp_faces_numpy

@@ -1,4 +1,4 @@
-"""Faces from pictures: `warp_faces` and its twin, and the extractor's normalisation."""
+"""Faces from pictures: `warp_faces` and its twin."""
 
 from __future__ import annotations
 
@@ -11,36 +11,14 @@ import numpy.typing as npt
 from facecure import _core
 from facecure.errors import InputError
 from facecure.kernels.bf16 import BF16, to_bf16
+from facecure.kernels.normalise import Layout, Normalise
 from facecure.kernels.threads import available_threads
 from facecure.types import F32, F64, U8
 
 Border = Literal["black", "replicate"]
-Layout = Literal["NHWC", "NCHW"]
 Pictures = Sequence[U8] | U8
 
 _LARGEST = 1e300  # entry of a matrix: sums over the points of any face stay finite
-
-
-class Normalise:
-    """The per-channel map (v − mean) / std on uint8 values, in the order of the extractor's input planes.
-
-    `table` is float32 (3, 256): the float64 quotient rounded once. `channels` says which RGB channel feeds each
-    plane. `mean` and `std` are given in plane order, on 0…255.
-    """
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float], colour: Literal["RGB", "BGR"] = "RGB") -> None:
-        if len(mean) != 3 or len(std) != 3 or not np.isfinite([*mean, *std]).all() or min(map(abs, std)) == 0:
-            raise InputError(f"mean and std need three finite values each, std not 0; got {mean} and {std}")
-        if colour not in ("RGB", "BGR"):
-            raise InputError(f"colour is RGB or BGR, not {colour!r}")
-        values = np.arange(256, dtype=np.float64)
-        self.table: F32 = ((values - np.array(mean)[:, None]) / np.array(std)[:, None]).astype(np.float32)
-        self.channels = (0, 1, 2) if colour == "RGB" else (2, 1, 0)
-
-    def __call__(self, faces: U8) -> F32:
-        """Return float32 (N, 3, H, W) of uint8 RGB faces (N, H, W, 3)."""
-        planes = [self.table[p][faces[..., c]] for p, c in enumerate(self.channels)]
-        return np.stack(planes, axis=1)
 
 
 def _checked(pictures: Pictures, matrices: npt.ArrayLike, size: tuple[int, int]) -> tuple[list[U8], F64]:

@@ -8,7 +8,8 @@ from facecure import _core
 from facecure.errors import InputError
 from facecure.kernels.bf16 import to_bf16
 from facecure.kernels.device import require_device, view
-from facecure.kernels.warp import Border, Layout, Normalise
+from facecure.kernels.normalise import Layout, Normalise
+from facecure.kernels.warp import Border
 
 
 def warp_faces_cuda(

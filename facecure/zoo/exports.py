@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,17 @@ from facecure.extractors.graph import Graph
 from facecure.extractors.runtimes import RUNTIMES, Runtime
 from facecure.extractors.spec import ExtractorSpec, Precision
 from facecure.zoo.cache import ModelCache
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """What a certificate allows: runtime, precision, batch and the runtime's version; `gain` is its speed's ratio."""
+
+    gain: float
+    runtime: Runtime
+    precision: Precision
+    batch: int
+    version: str
 
 
 class Exports:
@@ -45,23 +57,24 @@ class Exports:
             )
         return read_export(self.file(runtime, precision))
 
-    def certificate(self, runtime: Runtime, precision: Precision) -> Path:
-        """Return where the certificate of a runtime and precision lies."""
-        return self.folder / f"certificate-{runtime}-{precision}.json"
+    def certificate(self, runtime: Runtime, precision: Precision, device: str = "cpu") -> Path:
+        """Return where the certificate of a runtime and precision on a kind of device lies."""
+        return self.folder / f"certificate-{runtime}-{precision}-{device.partition(':')[0]}.json"
 
-    def certified(self) -> list[tuple[Runtime, Precision, str]]:
-        """Return runtime, precision and the runtime's version of what is certified for the present export.
+    def certified(self, device: str = "cpu") -> list[Certified]:
+        """Return what is certified for the present export on a kind of device, the fastest first.
 
-        The fastest first, without what is slower than the reference, the default runtime in float32, was beside it.
+        What is slower than the reference, the default runtime in float32, was beside it is left out.
         """
         found = []
         for runtime, precisions in RUNTIMES.items():
             for precision in precisions:
-                known = self._read(self.certificate(runtime, precision))
+                known = self._read(self.certificate(runtime, precision, device))
                 if known.get("certified") and known["export_sha256"] == self._sha256(runtime, precision):
                     gain = known["faces_per_second"] / known["reference_faces_per_second"]
-                    found.append((gain, runtime, precision, known["environment"]["extractor"]["runtime"]))
-        return [(runtime, precision, ran) for gain, runtime, precision, ran in sorted(found, reverse=True) if gain > 1]
+                    version = known["environment"]["extractor"]["runtime"]
+                    found.append(Certified(gain, runtime, precision, known["batch"], version))
+        return [one for one in sorted(found, key=lambda one: -one.gain) if one.gain > 1]
 
     def _sha256(self, runtime: Runtime, precision: Precision) -> str | None:
         graph = None if runtime == "torch" else self.graph(runtime, precision)

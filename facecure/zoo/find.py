@@ -28,28 +28,33 @@ def find_spec(named: Named) -> ExtractorSpec:
 
 
 def find_extractor(
-    named: Named, runtime: Runtime | Literal["auto"] | None = None, precision: Precision = "fp32", *, threads: int = 0
-) -> FixedBatchExtractor:
-    """Return the extractor of a spec file or zoo entry, executed by a runtime in a precision.
+    named: Named, runtime: Runtime | Literal["auto"] | None = None, precision: Precision = "fp32", *, threads: int = 0,
+    device: str = "cpu",
+) -> FixedBatchExtractor:  # fmt: skip
+    """Return the extractor of a spec file or zoo entry, executed by a runtime in a precision on a device.
 
     Without a runtime it is what the weights file needs by itself. "auto" is what a certificate of the present export
-    and the installed version found to be fastest, or the default where none was faster than it. Raises as `find_spec`
-    and `open_extractor` do, where an export has to be made first, and for "auto" with a precision, which it chooses
-    itself.
+    and the installed version found to be fastest, in the batch that was, or the default where none was faster. Raises
+    as `find_spec` and `open_extractor` do, where an export has to be made first, and for "auto" with a precision, which
+    it chooses itself.
     """
     spec = find_spec(named)
     if runtime == "auto" and precision != "fp32":
         raise InputError("runtime auto chooses the precision too; name a runtime, or leave the precision out")
     if runtime is None or (runtime == default_runtime(spec) and precision == "fp32"):
-        return open_extractor(spec, runtime, precision, threads=threads)
+        return open_extractor(spec, runtime, precision, threads=threads, device=device)
     exports = Exports(spec)
     if runtime != "auto":
-        return open_extractor(spec, runtime, precision, graph=exports.graph(runtime, precision), threads=threads)
-    for fast, lower, version in exports.certified():
-        found = open_extractor(spec, fast, lower, graph=exports.graph(fast, lower), threads=threads)
-        if found.what_ran["runtime"] == version:
+        graph = exports.graph(runtime, precision)
+        return open_extractor(spec, runtime, precision, graph=graph, threads=threads, device=device)
+    for known in exports.certified(device):
+        graph = exports.graph(known.runtime, known.precision)
+        found = open_extractor(
+            spec, known.runtime, known.precision, graph=graph, threads=threads, batch=known.batch, device=device
+        )
+        if found.what_ran["runtime"] == known.version:
             return found
-    return open_extractor(spec, threads=threads)
+    return open_extractor(spec, threads=threads, device=device)
 
 
 def find_detector(named: Named | None) -> FaceFinder | None:

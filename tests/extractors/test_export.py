@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-from facecure.errors import DigestMismatch, InputError  # noqa: E402
+from facecure.errors import DigestMismatch, InputError, MissingDependency  # noqa: E402
 from facecure.extractors.export import OPSET, export_onnx, read_export  # noqa: E402
 from facecure.extractors.packaged import packaged_specs, packaged_surrogate  # noqa: E402
 from facecure.extractors.runtimes import default_runtime, open_extractor  # noqa: E402
@@ -69,6 +69,7 @@ def test_preprocessing_inside(exported, tmp_path):
 
 @pytest.mark.parametrize(("runtime", "precision", "cosine"), [
     ("onnx", "fp32", 1e-10), ("openvino", "fp32", 1e-10), ("openvino", "bf16", 1e-3), ("torch", "bf16", 1e-3),
+    ("torch", "fp16", 1e-4),
 ])  # fmt: skip
 def test_runtimes_agree_and_say_what_ran(exported, runtime, precision, cosine):
     if runtime == "openvino":
@@ -98,6 +99,13 @@ def test_what_cannot_run_is_named(exported, tmp_path):
         open_extractor(spec, "onnx", "bf16", graph=read_export(file))
     with pytest.raises(InputError, match="runtime is one of"):
         open_extractor(spec, "caffe")
+    for runtime, device, says in (
+        ("openvino", "cuda", "openvino runs on cpu, not on 'cuda'"),
+        ("tensorrt", "cpu", "tensorrt runs on cuda, not on 'cpu'; see --device"),
+        ("onnx", "mps", "onnx runs on cpu or cuda"),
+    ):
+        with pytest.raises(InputError, match=says):
+            open_extractor(spec, runtime, graph=read_export(file), device=device)
     with pytest.raises(DigestMismatch, match="export it again"):
         open_extractor(replace(spec, sha256="0" * 64), "onnx", graph=read_export(file))
     for content, says in (
@@ -109,6 +117,16 @@ def test_what_cannot_run_is_named(exported, tmp_path):
             read_export(tmp_path / "other.onnx")
     with pytest.raises(InputError, match="No such file"):
         read_export(tmp_path / "nowhere.onnx")
+
+
+def test_a_device_that_is_not_there_is_an_error_not_a_fallback(exported):
+    spec, file = exported
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(InputError, match="device 'cuda' cannot be used"):
+        open_extractor(spec, "torch", device="cuda")
+    with pytest.raises(MissingDependency, match=r"onnxruntime-gpu.*facecure\[gpu\]"):
+        open_extractor(spec, "onnx", graph=read_export(file), device="cuda:0")
 
 
 def test_weights_that_are_a_graph_keep_it(tmp_path):

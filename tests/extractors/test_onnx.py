@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from dataclasses import replace
 
@@ -184,22 +185,47 @@ def test_other_weights_than_promised_are_never_opened(extractor):
         extractor(blocks(), {"embedding": ["n", SIZE]}, sha256="0" * 64)
 
 
-def test_values_kept_outside_the_graphs_file_do_not_escape_the_digest(extractor, tmp_path):
+@pytest.fixture
+def outside(extractor, tmp_path):
+    """Return a spec whose graph keeps its factors 1, 2, … in test.data, and those factors."""
     nodes = [*blocks(result="means"), helper.make_node("Mul", ["means", "factor"], ["embedding"])]
     factor = np.arange(1, SIZE + 1, dtype=np.float32)
-    spec = extractor(nodes, {"embedding": ["n", SIZE]}, weights={"factor": factor}).spec
-    model = onnx.load(spec.weights)
-    onnx.save(model, spec.weights, save_as_external_data=True, location="test.data", size_threshold=0)
+    spec = extractor(nodes, {"embedding": ["n", SIZE]}, weights={"factor": factor}, normalise=False).spec
+    onnx.save(onnx.load(spec.weights), spec.weights, save_as_external_data=True, location="test.data", size_threshold=0)
+    return spec, factor
 
-    def digest() -> str:
-        try:
-            return OnnxExtractor(spec).digest
-        except InputError as error:
-            return str(error)  # refusing such a graph is as good
 
-    before = digest()
+def test_values_kept_outside_the_graphs_file_are_part_of_it(outside, tmp_path):
+    spec, factor = outside
+    made = OnnxExtractor(spec)
+    wanted = expected(faces(3), normalise=False) * factor
+    np.testing.assert_allclose(made.embed(faces(3)).vectors, wanted, rtol=1e-5, atol=1e-5)
+    together = spec.weights.read_bytes() + (tmp_path / "test.data").read_bytes()
+    assert made.what_ran["weights_sha256"] == hashlib.sha256(together).hexdigest()
     (tmp_path / "test.data").write_bytes(factor[::-1].tobytes())
-    assert before.startswith("extractor test: ") or digest() != before
+    assert OnnxExtractor(spec).digest != made.digest
+    with pytest.raises(DigestMismatch):
+        OnnxExtractor(replace(spec, sha256=made.weights_sha256))
+
+
+@pytest.mark.parametrize(("location", "message"), [
+    ("../secret.data", "not in its own folder"), ("/etc/hostname", "not in its own folder"),
+    ("link.data", "not in its own folder"), ("nowhere.data", "No such file.*place it there"),
+    ("short.data", "cannot be taken in"), ("", "keeps values in"),
+])  # fmt: skip
+def test_values_from_elsewhere_are_refused(outside, tmp_path, location, message):
+    spec, factor = outside
+    (tmp_path.parent / "secret.data").write_bytes(factor.tobytes())
+    (tmp_path / "link.data").symlink_to(tmp_path.parent / "secret.data")
+    (tmp_path / "short.data").write_bytes(factor.tobytes()[:-4])
+    model = onnx.load(spec.weights, load_external_data=False)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = location
+    spec.weights.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match=message):
+        OnnxExtractor(spec)
 
 
 @pytest.mark.parametrize(

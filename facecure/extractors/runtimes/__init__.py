@@ -11,10 +11,16 @@ from facecure.extractors.spec import ExtractorSpec, Precision
 
 Runtime = Literal["torch", "onnx", "openvino", "tensorrt"]
 RUNTIMES: dict[Runtime, tuple[Precision, ...]] = {
-    "torch": ("fp32", "bf16"),
+    "torch": ("fp32", "bf16", "fp16"),
     "onnx": ("fp32",),
     "openvino": ("fp32", "bf16"),
     "tensorrt": ("fp32", "bf16", "fp16"),
+}
+DEVICES: dict[Runtime, tuple[str, ...]] = {
+    "torch": ("cpu", "cuda"),
+    "onnx": ("cpu", "cuda"),
+    "openvino": ("cpu",),
+    "tensorrt": ("cuda",),
 }
 
 
@@ -30,30 +36,35 @@ def open_extractor(
     *,
     graph: Graph | None = None,
     threads: int = 0,
+    batch: int | None = None,
+    device: str = "cpu",
 ) -> FixedBatchExtractor:
     """Return the extractor of a spec, executed by its default runtime or by another.
 
-    `graph` is its ONNX export, which runtimes other than torch need where the weights are no ONNX file. Raises
-    `InputError` for a precision that a runtime does not have or a missing graph, `MissingDependency` for a runtime that
-    is not installed.
+    `graph` is its ONNX export, which runtimes other than torch need where the weights are no ONNX file. `batch` is the
+    number of faces in a pass, None what suits the runtime; `device` is "cpu", or "cuda" or "cuda:1". Raises
+    `InputError` for a precision or device that a runtime does not have or a missing graph, `MissingDependency` for a
+    runtime that is not installed.
     """
     runtime = runtime or default_runtime(spec)
     if runtime not in RUNTIMES:
         raise InputError(f"runtime is one of {', '.join(RUNTIMES)}, not {runtime!r}")
     if precision not in RUNTIMES[runtime]:
         raise InputError(f"{runtime} computes in {' or '.join(RUNTIMES[runtime])}, not {precision}")
+    if device.partition(":")[0] not in DEVICES[runtime]:
+        raise InputError(f"{runtime} runs on {' or '.join(DEVICES[runtime])}, not on {device!r}; see --device")
     if runtime == "torch":
         from facecure.extractors.runtimes.torch import TorchExtractor
 
-        return TorchExtractor(spec, precision=precision, threads=threads)
+        return TorchExtractor(spec, precision=precision, threads=threads, batch=batch, device=device)
     if runtime == "onnx":
         from facecure.extractors.runtimes.onnx import OnnxExtractor
 
-        return OnnxExtractor(spec, graph=graph, threads=threads)
+        return OnnxExtractor(spec, graph=graph, threads=threads, batch=batch, device=device)
     if runtime == "openvino":
         from facecure.extractors.runtimes.openvino import OpenVinoExtractor
 
-        return OpenVinoExtractor(spec, graph=graph, precision=precision, threads=threads)
+        return OpenVinoExtractor(spec, graph=graph, precision=precision, threads=threads, batch=batch)
     from facecure.extractors.runtimes.tensorrt import TensorRtExtractor
 
-    return TensorRtExtractor(spec, graph=graph, precision=precision)
+    return TensorRtExtractor(spec, graph=graph, precision=precision, batch=batch, device=device)

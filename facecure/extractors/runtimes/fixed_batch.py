@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from math import prod
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from facecure.errors import InputError
+from facecure.extractors.graph import sides
 from facecure.extractors.spec import ExtractorSpec, Precision
-from facecure.kernels import Normalise, available_threads
-from facecure.types import F32, Embeddings, Faces
+from facecure.kernels import Normalise, available_threads, normalise_faces
+from facecure.types import F32, U8, Embeddings, Faces
+
+BATCH = {"cpu": 8, "cuda": 256}  # unless another is asked for: on a CPU larger ones gain little and pad more
+_ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
 class FixedBatchExtractor:
     """An extractor; `digest` identifies its embeddings, `what_ran` goes into the report.
 
     Every forward pass has exactly `batch` rows, the last one padded with zeros: the matrix kernels round differently
-    for different numbers of rows, and a picture's embedding must not depend on its neighbours.
+    for different numbers of rows, and a picture's embedding must not depend on its neighbours. `depth` passes may be
+    under way at once: a device computes one while the next faces are prepared.
     """
 
     batch: int
+    depth = 1
 
     def __init__(self, spec: ExtractorSpec, weights_sha256: str, threads: int, precision: Precision = "fp32") -> None:
         self.spec = spec
@@ -28,6 +39,7 @@ class FixedBatchExtractor:
         self.digest = spec.digest(weights_sha256, precision)
         self.threads = threads or available_threads()
         self._normalise = Normalise(spec.mean, spec.std, spec.colour)
+        self._lock = Lock()  # the blocks are shared by all calls
 
     @property
     def what_ran(self) -> dict[str, Any]:
@@ -59,10 +71,8 @@ class FixedBatchExtractor:
         """
         if faces.geometry != self.spec.geometry:
             raise InputError(f"extractor {self.spec.name}: these faces were cut with another geometry than its spec's")
-        parts = [
-            self._rows(self._normalise(faces.pixels[i : i + self.batch]))
-            for i in range(0, len(faces.pixels), self.batch)
-        ]
+        with self._lock:
+            parts = list(self._passes(faces.pixels))
         vectors = np.concatenate(parts) if parts else np.empty((0, self.spec.embedding_size), np.float32)
         bad = np.asarray(~np.isfinite(vectors).all(axis=1))
         if self.spec.normalise:
@@ -76,19 +86,37 @@ class FixedBatchExtractor:
             )
         return Embeddings(vectors, self.digest)
 
-    def _rows(self, planes: F32) -> F32:
-        count = len(planes)
-        missing = np.zeros((self.batch - count, *planes.shape[1:]), np.float32)
-        block = np.concatenate([planes, missing]) if len(missing) else planes
-        if self.spec.layout == "NHWC":
-            block = np.ascontiguousarray(block.transpose(0, 2, 3, 1))
-        rows: F32 = self._forward(block).reshape(self.batch, -1)[:count].astype(np.float32)
+    def _passes(self, pixels: U8) -> Iterator[F32]:
+        """Yield the raw embeddings of one pass after the other."""
+        under_way: deque[tuple[Callable[[], F32], int]] = deque()
+        for number, first in enumerate(range(0, len(pixels), self.batch)):
+            if len(under_way) == self.depth:
+                yield self._rows(*under_way.popleft())
+            some, block = pixels[first : first + self.batch], self._blocks[number % self.depth]
+            normalise_faces(some, self._normalise, block[: len(some)], layout=self.spec.layout)
+            block[len(some) :] = 0
+            under_way.append((self._start(number % self.depth), len(some)))
+        while under_way:
+            yield self._rows(*under_way.popleft())
+
+    def _rows(self, wait: Callable[[], F32], count: int) -> F32:
+        rows: F32 = wait().reshape(self.batch, -1)[:count].astype(np.float32)
         if rows.shape[1] != self.spec.embedding_size:
             raise InputError(
                 f"extractor {self.spec.name}: the network returns {rows.shape[1]} values per face, the spec says "
                 f"{self.spec.embedding_size}"
             )
         return rows
+
+    @cached_property
+    def _blocks(self) -> list[F32]:
+        """What passes take their faces from, one block per pass under way."""
+        return [_aligned((self.batch, *sides(self.spec))) for _ in range(self.depth)]
+
+    def _start(self, number: int) -> Callable[[], F32]:
+        """Return what waits for the pass over block `number`; it has begun, or is done already."""
+        rows = self._forward(self._blocks[number])
+        return lambda: rows
 
     def _forward(self, block: F32) -> F32:
         """Return the network's output for `batch` normalised faces, float32 in the spec's layout, contiguous."""
@@ -97,3 +125,11 @@ class FixedBatchExtractor:
     def _runtime(self) -> dict[str, Any]:
         """Return runtime and device, and what else the runtime says of itself."""
         raise NotImplementedError
+
+
+def _aligned(shape: tuple[int, ...]) -> F32:
+    """Return an uninitialised float32 array that begins at a multiple of `_ALIGNMENT` bytes."""
+    size = 4 * prod(shape)
+    raw = np.empty(size + _ALIGNMENT, np.uint8)
+    offset = -raw.ctypes.data % _ALIGNMENT
+    return raw[offset : offset + size].view(np.float32).reshape(shape)

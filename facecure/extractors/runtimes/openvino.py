@@ -6,7 +6,7 @@ from typing import Any
 
 from facecure.errors import InputError, MissingDependency
 from facecure.extractors.graph import Graph, check_input, find_output, graph_of, sides
-from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
+from facecure.extractors.runtimes.fixed_batch import BATCH, FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec, Precision
 from facecure.types import F32
 
@@ -18,7 +18,7 @@ class OpenVinoExtractor(FixedBatchExtractor):
 
     def __init__(
         self, spec: ExtractorSpec, *, graph: Graph | None = None, precision: Precision = "fp32", threads: int = 0,
-        batch: int = 32,
+        batch: int | None = None,
     ) -> None:  # fmt: skip
         try:
             import openvino
@@ -35,7 +35,7 @@ class OpenVinoExtractor(FixedBatchExtractor):
             raise InputError(f"extractor {spec.name}: OpenVINO cannot read {spec.weights}: {error}") from error
         _, fixed = check_input(spec, {i.any_name: _sides(i) for i in model.inputs})
         output = find_output(spec, {o.any_name: _sides(o) for o in model.outputs})
-        self.batch = fixed or batch
+        self.batch = fixed or batch or BATCH["cpu"]
         model.reshape([self.batch, *sides(spec)])
         self._compiled = core.compile_model(
             model,
@@ -59,8 +59,7 @@ class OpenVinoExtractor(FixedBatchExtractor):
 
     def _forward(self, block: F32) -> F32:
         self._request.infer([block], share_inputs=True)
-        found: F32 = self._request.get_tensor(self._output).data.copy()
-        return found
+        return self._request.get_tensor(self._output).data  # type: ignore[no-any-return]
 
 
 def _sides(port: Any) -> list[int | None]:

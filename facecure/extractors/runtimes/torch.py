@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facecure.errors import InputError, MissingDependency
+from facecure.extractors.graph import sides
 from facecure.extractors.networks import build_network
-from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
+from facecure.extractors.runtimes.cuda_pass import CudaPass
+from facecure.extractors.runtimes.fixed_batch import BATCH, FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.kernels.device import torch_device
 from facecure.types import F32
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 def load_network(spec: ExtractorSpec) -> tuple[nn.Module, str]:
@@ -70,9 +74,15 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 class TorchExtractor(FixedBatchExtractor):
-    """An extractor executed by torch on the CPU; bf16 is autocast, which keeps float32 where torch says it matters."""
+    """An extractor executed by torch; lower precisions are autocast, which keeps float32 where torch says it matters.
 
-    def __init__(self, spec: ExtractorSpec, *, precision: Precision = "fp32", threads: int = 0, batch: int = 8) -> None:
+    On a GPU each pass is one replay of a CUDA graph, and two are under way at once.
+    """
+
+    def __init__(
+        self, spec: ExtractorSpec, *, precision: Precision = "fp32", threads: int = 0, batch: int | None = None,
+        device: str = "cpu",
+    ) -> None:  # fmt: skip
         if spec.layout != "NCHW":
             raise InputError(f"extractor {spec.name}: torch networks take NCHW, not {spec.layout}")
         network, sha256 = load_network(spec)
@@ -80,20 +90,44 @@ class TorchExtractor(FixedBatchExtractor):
 
         from facecure.extractors.networks.folding import fold_batch_norms
 
-        # rounding alone differs: a pass over memory less per norm, and the layout that the CPU's kernels prefer
-        self._network = fold_batch_norms(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.batch = batch
+        self._device = torch_device(device)
+        # rounding alone differs: a pass over memory less per norm, and the layout that the kernels prefer
+        self._network = fold_batch_norms(network).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         super().__init__(spec, sha256, threads, precision)
+        self.batch = batch or BATCH[self._device.type]
+        self._passes_there: list[CudaPass] = []
+        if self._device.type == "cuda":
+            self.depth = 2
+            shape = (self.batch, *sides(spec))
+            self._passes_there = [CudaPass(self._compute, shape, self._device) for _ in range(self.depth)]
+
+    @cached_property
+    def _blocks(self) -> list[F32]:
+        return [one.block for one in self._passes_there] or super()._blocks
 
     def _runtime(self) -> dict[str, Any]:
         import torch
 
-        return {"runtime": f"torch {torch.__version__}", "device": "cpu"}
+        name = "cpu" if self._device.type == "cpu" else torch.cuda.get_device_name(self._device)
+        return {"runtime": f"torch {torch.__version__}", "device": name}
+
+    def _start(self, number: int) -> Callable[[], F32]:
+        return self._passes_there[number].start() if self._passes_there else super()._start(number)
 
     def _forward(self, block: F32) -> F32:
         import torch
 
-        lower = torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16")
-        with torch_threads(self.threads), torch.inference_mode(), lower:
-            faces = torch.from_numpy(block).to(memory_format=torch.channels_last)
-            return np.asarray(self._network(faces).float().numpy())
+        with torch_threads(self.threads):
+            return np.asarray(self._compute(torch.from_numpy(block)).numpy())
+
+    def _compute(self, faces: Tensor) -> Tensor:
+        """Return raw embeddings, float32, of normalised faces on the same device."""
+        import torch
+
+        kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+        # what autocast keeps of cast weights would lie outside of a captured graph
+        lower = torch.autocast(faces.device.type, kind, enabled=kind != torch.float32, cache_enabled=False)
+        # TF32, which cuDNN takes by itself, has 10 bits where float32 has 23
+        whole = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        with torch.inference_mode(), lower, whole:
+            return self._network(faces.contiguous(memory_format=torch.channels_last)).float()  # type: ignore[no-any-return]
