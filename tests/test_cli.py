@@ -71,6 +71,12 @@ def test_help_shows_an_example(command):
     assert re.search(rf"Examples?\s[\s\S]*facecure {command}", done.output)
 
 
+@pytest.mark.parametrize("command", ["evaluate", "embed", "cloak", "certify"])
+def test_help_says_how_pictures_lie(command):
+    """Outside of code quotes Markdown would take `<identity>` for a tag and leave it out."""
+    assert "<identity>/" in run(command, "--help").stdout
+
+
 def test_help_lists_the_commands():
     done = run("--help")
     assert done.exit_code == 0

@@ -35,7 +35,7 @@ class ImageFormat(StrEnum):
     "`facecure cloak photos/ --cloak mix:fawkes-v1.0:high=0.5,fawkes-v0.3:high=0.5 …`"
 )
 def cloak(
-    pictures: Annotated[Path, typer.Argument(metavar="PHOTOS", help="<identity>/<picture>, or a manifest.")],
+    pictures: Annotated[Path, typer.Argument(metavar="PHOTOS", help="`<identity>/<picture>`, or a manifest.")],
     *,
     name: Annotated[
         str,

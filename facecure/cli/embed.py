@@ -35,7 +35,9 @@ from facecure.zoo.find import find_detector, find_extractor
     "with `vectors`, `identities`, `paths`, `sha256` and `extractor` (the digest)."
 )
 def embed(
-    pictures: Annotated[Path, typer.Argument(metavar="DIR", help="<identity>/<picture>, or a CSV / Parquet manifest.")],
+    pictures: Annotated[
+        Path, typer.Argument(metavar="DIR", help="`<identity>/<picture>`, or a CSV / Parquet manifest.")
+    ],
     *,
     extractor: ExtractorOption,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where NAME.npz per extractor and embed.json go.")],

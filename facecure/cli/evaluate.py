@@ -40,7 +40,7 @@ from facecure.report.terminal import terminal
 def evaluate(
     *,
     clean: Annotated[
-        Path, typer.Option(metavar="DIR", help="Clean pictures: <identity>/<picture>, or a CSV / Parquet manifest.")
+        Path, typer.Option(metavar="DIR", help="Clean pictures: `<identity>/<picture>`, or a CSV / Parquet manifest.")
     ],
     cloaked: CloakedOption,
     extractor: ExtractorOption,
