@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from facecure.errors import InputError
+from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec
 from facecure.kernels import available_threads
 from facecure.pictures.detect import FaceFinder
@@ -80,13 +81,16 @@ def embed(
     usable: list[tuple[Sample, str]] = []
     excluded: list[Exclusion] = []
     waiting: dict[str, tuple[Sample, tuple[U8, ...]]] = {}  # content → its first sample and faces
-    batch = max(e.batch for e in extractors)
+    # all passes that a device has under way at once: it computes one while the next is prepared
+    together = max(e.batch * (e.depth if isinstance(e, FixedBatchExtractor) else 1) for e in extractors)
     started = time.perf_counter()
 
     def known(_: Sample, sha256: str) -> bool:
         return all(sha256 in column.known for column in columns)
 
-    loaded = load_faces(samples, geometries, detector if aligned else None, threads or available_threads(), known)
+    loaded = load_faces(
+        samples, geometries, detector if aligned else None, threads or available_threads(), known, ahead=2 * together
+    )
     try:
         for done, item in enumerate(loaded, start=1):
             if item.excluded is not None:
@@ -95,7 +99,7 @@ def embed(
                 usable.append((item.sample, item.sha256))
                 if item.faces is not None and not known(item.sample, item.sha256):
                     waiting.setdefault(item.sha256, (item.sample, item.faces))
-            if len(waiting) == batch or done == len(samples):
+            if len(waiting) == together or done == len(samples):
                 for column in columns:
                     column.extend(waiting)
                 waiting.clear()

@@ -64,7 +64,7 @@ def script(*arguments: object, **environment: str) -> subprocess.CompletedProces
     )
 
 
-@pytest.mark.parametrize("command", ["cloak", "demo", "embed", "evaluate", "info"])
+@pytest.mark.parametrize("command", ["certify", "cloak", "demo", "embed", "evaluate", "info"])
 def test_help_shows_an_example(command):
     done = run(command, "--help")
     assert done.exit_code == 0
@@ -80,7 +80,7 @@ def test_help_says_how_pictures_lie(command):
 def test_help_lists_the_commands():
     done = run("--help")
     assert done.exit_code == 0
-    for command in ("cloak", "demo", "embed", "evaluate", "info"):
+    for command in ("certify", "cloak", "demo", "embed", "evaluate", "info", "models"):
         assert re.search(rf"\b{command}\b", done.output)
 
 

@@ -38,8 +38,11 @@ def load_faces(
     detector: FaceFinder | None,
     threads: int,
     known: Callable[[Sample, str], bool] = lambda sample, sha256: False,
+    ahead: int = 0,
 ) -> Iterator[Loaded]:
-    """Yield one `Loaded` per sample, in order, decoded on `threads` threads with a bounded number in flight.
+    """Yield one `Loaded` per sample, in order, decoded on `threads` threads while the caller works on earlier ones.
+
+    Up to `ahead` samples are decoded before they are asked for, eight per thread at least.
 
     The geometry None stands for the picture as it is. Samples for which `known(sample, sha256)` holds are hashed but
     neither decoded nor cut. A picture that cannot be used is yielded with its exclusion: `unreadable: …` or
@@ -69,12 +72,13 @@ def load_faces(
             return Loaded(sample, sha256, excluded=Exclusion(sample.path, "no face: its landmarks fall into one point"))
         return Loaded(sample, sha256, faces, None, tuple(found), size)
 
+    most = max(8 * threads, ahead)
     pending: deque[Future[Loaded]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             for sample in samples:
                 pending.append(pool.submit(load, sample))
-                if len(pending) >= 8 * threads:
+                if len(pending) >= most:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
