@@ -19,11 +19,12 @@ FLOORS = [
     {"_core"},
     {"kernels", "weights"},
     {"pictures", "extractors", "search", "cloaks"},
+    {"training"},
     {"protocols", "countermeasures", "store", "zoo"},
     {"environment", "ledger"},
     {"embed"},
     {"cloaking"},
-    {"evaluate", "cloak", "certify", "scale"},
+    {"evaluate", "cloak", "certify", "train_robust", "scale"},
     {"demo"},
     {"cli"},
 ]

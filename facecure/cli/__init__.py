@@ -6,7 +6,7 @@ import sys
 
 from rich.console import Console
 
-from facecure.cli import certify, cloak, demo, embed, evaluate, info, models  # noqa: F401  # registers them
+from facecure.cli import certify, cloak, demo, embed, evaluate, info, models, train_robust  # noqa: F401  # registers them
 from facecure.cli.console import app as app
 from facecure.cli.console import plain
 from facecure.errors import FacecureError

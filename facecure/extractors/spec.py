@@ -20,12 +20,27 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 _FACE_OPTIONS = ("interpolation", "border", "padding", "stretch")  # at the top level or under [face]
 _KEYS = {
-    "": {"name", "weights", "sha256", "architecture", "input", "embedding", "face", "about", *_FACE_OPTIONS},
+    "": {"name", "weights", "sha256", "architecture", "input", "embedding", "face", "about", "robust", *_FACE_OPTIONS},
     "input": {"width", "height", "colour", "layout", "mean", "std"},
     "embedding": {"size", "normalise"},
     "face": {"mode", "canvas", "template", "region", *_FACE_OPTIONS},
     "about": {"training_set", "data_terms", "licence", "year"},
+    "robust": {"parent", "parent_digest", "recipe", "cloaks", "identities"},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class RobustTraining:
+    """Where a robust extractor comes from: its parent by name and digest, and what it was trained on.
+
+    `cloaks` are those that it has seen, `identities` the people, who must not be evaluated.
+    """
+
+    parent: str
+    parent_digest: str
+    recipe: str
+    cloaks: tuple[str, ...]
+    identities: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +50,7 @@ class ExtractorSpec:
     `mean` and `std` are in the order of the input planes, on 0…255. `sha256` is None where the spec gives none;
     `sha256_from` says who promised it.
     `architecture` names the network of a weights file (see `extractors.networks`), None for ONNX. `licence` is the
-    terms of the weights, `data_terms` those of the training set.
+    terms of the weights, `data_terms` those of the training set. `robust` is there for extractors trained on cloaks.
     """
 
     name: str
@@ -54,6 +69,7 @@ class ExtractorSpec:
     licence: str = "not stated"
     year: int | None = None
     sha256_from: Literal["spec", "publisher", "first use"] = "spec"
+    robust: RobustTraining | None = None
 
     def __post_init__(self) -> None:
         Normalise(self.mean, self.std, self.colour)  # raises on values no table can be made of
@@ -144,6 +160,12 @@ class _Table:
     def text(self, key: str, default: str | None = None) -> str:
         return str(self._get(key, str, default))
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        values = self._get(key, list)
+        if not all(isinstance(value, str) for value in values):
+            raise InputError(f"{self._full(key)} must be a list of texts, not {values!r}")
+        return tuple(values)
+
     def whole(self, key: str) -> int:
         return int(self._get(key, int))
 
@@ -211,7 +233,13 @@ def _parse(top: _Table, folder: Path) -> ExtractorSpec:
         data_terms=about.text("data_terms", "not stated"),
         licence=about.text("licence", "not stated"),
         year=about.whole("year") if "year" in about else None,
+        robust=_robust(top.table("robust")) if "robust" in top else None,
     )
+
+
+def _robust(table: _Table) -> RobustTraining:
+    parent, digest, recipe = (table.text(key) for key in ("parent", "parent_digest", "recipe"))
+    return RobustTraining(parent, digest, recipe, table.texts("cloaks"), table.texts("identities"))
 
 
 def _face_options(top: _Table, face: _Table) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What a searcher does about cloaks."""
