@@ -140,7 +140,8 @@ class Outcome:
     """Counts for one protected identity under one cloak, summed over splits.
 
     `revealed_by` maps a cloaked picture (its row in the embedding table) to (probes it identified,
-    probes that no other cloaked picture would have identified).
+    probes that no other cloaked picture would have identified). `probe_rows` are the probes and `identified_rows` those
+    of them that were identified, for tests of pairs.
     """
 
     identity: str
@@ -152,6 +153,8 @@ class Outcome:
     control_probes: int = 0
     control_errors: int = 0
     revealed_by: tuple[tuple[int, int, int], ...] = ()
+    probe_rows: tuple[int, ...] = ()
+    identified_rows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,10 @@ class RevealedBy:
 
 @dataclass(frozen=True, slots=True)
 class IdentityResult:
-    """Counts of one protected identity; `interval` is Wilson's on the protection rate, None without probes."""
+    """Counts of one protected identity; None stands for a rate without probes.
+
+    `interval` is Wilson's on the protection rate, `exact` that of Clopper and Pearson.
+    """
 
     identity: str
     probes: int
@@ -180,6 +186,7 @@ class IdentityResult:
     control_probes: int
     control_errors: int
     revealed_by: tuple[RevealedBy, ...]
+    exact: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +198,11 @@ class Cell:
     `split_rates` has one pooled rate per split. `clean_error` is the same probes' error with the person's own
     rows uncloaked, `control_error` other people's error (mean over protected identities), `enrolled_error` the
     error on the person's own cloaked gallery pictures. `unmeasured` lists identities without a rate, and why.
+
+    `exact` is Clopper and Pearson's interval. `distinct_probes` counts a picture once that is a probe in several
+    splits, and `unseen_below` is the protection rate below which so many probes see no protected one with a probability
+    of 5 % or more. `year` is the extractor's release; `white_box` says whether the cloak was made against it, None
+    where that is not known.
     """
 
     cloak: str
@@ -210,6 +222,11 @@ class Cell:
     enrolled_error: float | None
     identities: tuple[IdentityResult, ...]
     unmeasured: tuple[dict[str, str], ...]
+    exact: tuple[float, float] | None = None
+    distinct_probes: int = 0
+    unseen_below: float | None = None
+    year: int | None = None
+    white_box: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +234,8 @@ class Report:
     """Everything a third party needs to read and re-check a run; `facecure.report` renders it.
 
     `excluded` holds {"path", "reason"}; `environment` what ran: versions, CPU, commit, extractors and detector
-    with digests, timings.
+    with digests, timings. `comparisons` are tests between two cloaks or two extractors on the same probes, see
+    `protocols.comparison`.
     """
 
     cells: tuple[Cell, ...]
@@ -227,3 +245,4 @@ class Report:
     warnings: tuple[str, ...]
     environment: dict[str, Any]
     schema: str = "facecure.report/1"
+    comparisons: tuple[dict[str, Any], ...] = ()

@@ -87,6 +87,8 @@ def _outcomes(
                 control_probes=int((split.control_labels != person.label).sum()),
                 control_errors=int(errors),
                 revealed_by=tuple((row, count, alone[row]) for row, count in sorted(hits.items())),
+                probe_rows=tuple(person.probes.tolist()),
+                identified_rows=tuple(person.probes[identified[own]].tolist()),
             )
         )
     return outcomes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import log, log1p, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -25,6 +25,44 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float
     half = z / (1 + z * z / trials) * sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
     # at p = 0 and 1 the bound is exactly p, which rounding may miss
     return (0.0 if successes == 0 else centre - half, 1.0 if successes == trials else centre + half)
+
+
+def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float] | None:
+    """Return the exact interval of a proportion, which covers at least as often as it says; None without trials.
+
+    C. J. Clopper, E. S. Pearson, Biometrika 26 (1934) 404-413: the rates at which as many successes or more, and as
+    many or fewer, have half of the remaining probability.
+    """
+    if not trials:
+        return None
+    half = (1 - confidence) / 2
+    low = 0.0 if successes == 0 else 1 - _rate_of_tail(trials - successes, trials, half)
+    high = 1.0 if successes == trials else _rate_of_tail(successes, trials, half)
+    return low, high
+
+
+def _rate_of_tail(most: int, trials: int, probability: float) -> float:
+    """Return the rate at which `most` successes or fewer have this probability, by bisection."""
+    # of n over k, in logarithms: neither it nor a power of a small rate fits a float
+    k = np.arange(1, most + 1)
+    choices = np.concatenate([[0.0], np.cumsum(np.log((trials - k + 1) / k))])
+    hits = np.arange(most + 1)
+    low, high = 0.0, 1.0
+    while (middle := (low + high) / 2) not in (low, high):
+        terms = choices + hits * log(middle) + (trials - hits) * log1p(-middle)
+        if np.exp(terms).sum() > probability:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def unseen_below(probes: int, confidence: float = 0.95) -> float | None:
+    """Return the largest rate at which none of so many probes shows it with the remaining probability; None without.
+
+    The exact form of the "rule of three", 3 / n: (1 − rate)ⁿ = 1 − confidence.
+    """
+    return 1 - (1 - confidence) ** (1 / probes) if probes else None
 
 
 def bootstrap(counts: Sequence[tuple[int, int]], seed: int, confidence: float = 0.95) -> tuple[float, float] | None:

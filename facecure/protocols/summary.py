@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from facecure.protocols.statistics import bootstrap, wilson
+from facecure.protocols.statistics import bootstrap, clopper_pearson, unseen_below, wilson
 from facecure.types import Cell, IdentityResult, Outcome, RevealedBy, Sample
 
 
@@ -17,6 +17,10 @@ def summarise(
     extractor: str,
     protocol: str,
     seed: int,
+    recogniser: str = "nn",
+    scenario: str = "baseline",
+    year: int | None = None,
+    white_box: bool | None = None,
 ) -> Cell:
     """Return the cell of one cloak and extractor from its outcomes, one sequence per split.
 
@@ -33,12 +37,13 @@ def summarise(
     probes, identified = sum(i.probes for i in identities), sum(i.identified for i in identities)
     clean_identified = sum(i.clean_identified for i in identities)
     enrolled = sum(i.enrolled for i in identities)
+    distinct = {(o.identity, samples[row].key) for split in measured for o in split for row in o.probe_rows}
     controls = [i.control_errors / i.control_probes for i in identities if i.control_probes]
     return Cell(
         cloak=cloak,
         extractor=extractor,
-        recogniser="nn",
-        scenario="baseline",
+        recogniser=recogniser,
+        scenario=scenario,
         protocol=protocol,
         protection_rate=_error(identified, probes),
         probes=probes,
@@ -52,6 +57,11 @@ def summarise(
         enrolled_error=_error(sum(i.enrolled_identified for i in identities), enrolled),
         identities=identities,
         unmeasured=_unmeasured(outcomes, samples, set(totals)),
+        exact=clopper_pearson(probes - identified, probes),
+        distinct_probes=len(distinct),
+        unseen_below=unseen_below(len(distinct)),
+        year=year,
+        white_box=white_box,
     )
 
 
@@ -68,6 +78,7 @@ def _identity(name: str, parts: Sequence[Outcome], samples: Sequence[Sample]) ->
         identified=identified,
         clean_identified=sum(p.clean_identified for p in parts),
         interval=wilson(probes - identified, probes),
+        exact=clopper_pearson(probes - identified, probes),
         enrolled=sum(p.enrolled for p in parts),
         enrolled_identified=sum(p.enrolled_identified for p in parts),
         control_probes=sum(p.control_probes for p in parts),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ def from_json(text: str) -> Report:
             raise InputError(f"has the schema {data.get('schema')!r}, this version reads {SCHEMA!r}")
         cells = tuple(_cell(cell) for cell in data.pop("cells"))
         rest: dict[str, Any] = {
-            key: tuple(value) if key in ("excluded", "warnings") else value for key, value in data.items()
+            key: tuple(value) if key in ("excluded", "warnings", "comparisons") else value
+            for key, value in data.items()
         }
         return Report(cells=cells, **rest)
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
@@ -63,6 +64,7 @@ def _cell(data: dict[str, Any]) -> Cell:
 def _tuples(kind: Any, data: dict[str, Any]) -> Any:
     """Return `kind(**data)` with JSON's lists as the tuples that the dataclass holds."""
     names = {field.name for field in fields(kind)}
-    if names != data.keys():
+    needed = {field.name for field in fields(kind) if field.default is MISSING}  # later versions added fields
+    if not needed <= data.keys() <= names:
         raise TypeError(f"{kind.__name__} has {sorted(names)}, the file {sorted(data)}")
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})

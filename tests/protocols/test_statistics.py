@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from facecure.protocols.statistics import bootstrap, wilson
+from facecure.protocols.statistics import bootstrap, clopper_pearson, unseen_below, wilson
 
 
 @pytest.mark.parametrize(
@@ -33,8 +34,28 @@ def test_wilson_holds_the_rate_and_solves_its_equation():
                 assert abs(rate - bound) == pytest.approx(z * (bound * (1 - bound) / trials) ** 0.5)
 
 
+@pytest.mark.parametrize(
+    ("successes", "trials"), [(0, 1), (1, 1), (0, 20), (1, 29), (81, 263), (29, 29), (5000, 100_000), (99_999, 100_000)]
+)
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
+def test_clopper_pearson_equals_scipys_beta_quantiles(successes, trials, confidence):
+    exact = binomtest(successes, trials).proportion_ci(confidence, method="exact")
+    assert clopper_pearson(successes, trials, confidence) == pytest.approx((exact.low, exact.high), abs=1e-9)
+
+
+@pytest.mark.parametrize("probes", [1, 3, 20, 1000])
+def test_below_that_rate_no_event_is_seen_one_time_in_twenty(probes):
+    rate = unseen_below(probes)
+    assert (1 - rate) ** probes == pytest.approx(0.05)
+    assert unseen_below(10 * probes) < rate
+    # with all probes identified the exact interval's upper end at 90 % is that rate
+    assert clopper_pearson(0, probes, 0.9)[1] == pytest.approx(rate)
+
+
 def test_no_trials_no_interval():
     assert wilson(0, 0) is None
+    assert clopper_pearson(0, 0) is None
+    assert unseen_below(0) is None
     assert bootstrap([(0, 0)] * 9, 0) is None
 
 
