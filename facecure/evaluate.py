@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from facecure.embed import EmbeddingTable, Extractor, Progress, check_extractors, embed
+from facecure.embed import Extractor, Progress, check_extractors, embed
 from facecure.environment import environment
 from facecure.errors import InputError
 from facecure.extractors.runtimes import Runtime
+from facecure.extractors.runtimes.torch import load_network
 from facecure.extractors.spec import Precision
+from facecure.kernels import available_threads
 from facecure.kernels.device import torch_device
+from facecure.pictures.detect import FaceFinder
+from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import read_sets
-from facecure.protocols.paired import paired_rows
-from facecure.protocols.population import population
+from facecure.protocols.comparison import compare_all
+from facecure.protocols.recognisers import RECOGNISERS, NearestNeighbour, Recogniser, RecogniserName, Training
+from facecure.protocols.scenario import Scenario, check_identities, white_box
+from facecure.protocols.scenario import check_extractors as check_scenario
 from facecure.protocols.split import make_split
 from facecure.protocols.summary import summarise
-from facecure.types import Cell, Exclusion, Outcome, ProtocolName, Report, Sample
+from facecure.types import Cell, Outcome, ProtocolName, Report, Sample
+from facecure.usable import count_pictures, never_cloaked, uneven_exclusions, usable_rows
 from facecure.zoo.find import find_detector, find_extractor
 
 _NOTES: dict[str, tuple[str, ...]] = {
@@ -48,6 +54,9 @@ def evaluate(
     unprotected: Mapping[str, str | os.PathLike[str]] | None = None,
     detector: str | os.PathLike[str] | None = None,
     protocol: ProtocolName = "corrected",
+    recogniser: RecogniserName = "nn",
+    scenario: Scenario = "baseline",
+    training: Training | None = None,
     repeats: int | None = None,
     seed: int = 0,
     keep: str | os.PathLike[str] | None = None,
@@ -64,6 +73,9 @@ def evaluate(
     they differ from `clean`. People in `distractors` are enrolled and never searched. `extractors` are spec files,
     names of the zoo or objects with `embed`; `detector` is a YuNet ONNX file or "yunet" of the zoo (default:
     FACECURE_DETECTOR), needed where an extractor aligns.
+    `recogniser` is "nn", "linear" or "end-to-end", which fine-tunes each extractor's torch network as `training` says,
+    once per protected identity and split. `scenario` is "baseline", "oblivious", for which every extractor states its
+    year, or "adaptive", for extractors of `train_robust` and people whom these have not seen.
     `repeats` is the number of random splits, default 10 (facecure-2021 has one). `runtime` and `precision` say what
     executes extractors, "auto" the fastest certified one, None what their weights need by themselves. `keep` is a
     folder for embeddings, so that a repeated run computes none twice. `threads` 0 = all CPUs. `device` is where
@@ -73,6 +85,8 @@ def evaluate(
     """
     if protocol not in _NOTES:
         raise InputError(f"protocol is one of {', '.join(_NOTES)}, not {protocol!r}")
+    if recogniser not in RECOGNISERS:
+        raise InputError(f"recogniser is one of {', '.join(RECOGNISERS)}, not {recogniser!r}")
     if repeats is None:
         repeats = 1 if protocol == "facecure-2021" else 10
     if repeats < 1:
@@ -89,6 +103,8 @@ def evaluate(
         for e in extractors
     ]
     check_extractors(ready)
+    specs = [extractor.spec for extractor in ready]
+    check_scenario(scenario, specs)
     finder = find_detector(detector)
     sets = read_sets(
         Path(clean),
@@ -96,41 +112,60 @@ def evaluate(
         {name: Path(folder) for name, folder in (unprotected or {}).items()},
         [Path(folder) for folder in distractors],
     )
+    protected = {sample.identity for sample in sets.samples if sample.role == "cloaked"}
+    others = {sample.identity for sample in sets.samples} - protected
+    warnings = check_identities(specs, protected, others)
     seconds = {"list pictures, load extractors": time.perf_counter() - started}
 
     table = embed(sets.samples, ready, finder, store=Path(keep) if keep else None, threads=threads, progress=progress)
-    usable, dropped = _usable(table)
+    usable, dropped = usable_rows(table)
     samples = [table.samples[row] for row in usable]
-    excluded = [*sets.excluded, *table.excluded, *dropped, *_never_cloaked(sets.samples, samples)]
-    warnings = [
+    excluded = [*sets.excluded, *table.excluded, *dropped, *never_cloaked(sets.samples, samples)]
+    warnings += [
         *sets.warnings,
         *_warnings(ready, protocol, repeats),
-        *_uneven(sets.samples, [*table.excluded, *dropped]),
+        *uneven_exclusions(sets.samples, [*table.excluded, *dropped]),
     ]
     seconds |= table.seconds
 
     splits = 1 if protocol == "facecure-2021" else repeats
-    cells: list[Cell] = []
     names = list(cloaked)
+    cells: list[Cell] = []
+    outcomes: dict[tuple[str, str], list[list[Outcome]]] = {}
+    facts: dict[str, Any] = {}
     for number, (extractor, embeddings) in enumerate(zip(ready, table.embeddings, strict=True)):
         started = time.perf_counter()
-        outcomes: dict[str, list[list[Outcome]]] = {name: [] for name in names}
-        vectors = embeddings.vectors[usable]
+        spec, vectors = extractor.spec, embeddings.vectors[usable]
+        search: Recogniser
+        if recogniser == "nn":
+            search = NearestNeighbour(vectors, device)
+        elif recogniser == "linear":
+            from facecure.protocols.linear import Linear
+
+            search = Linear(vectors, protocol)
+        else:
+            contents = [table.sha256[row] for row in usable]
+            search = _end_to_end(extractor, samples, contents, finder, training, keep, threads, device, progress)
         for repeat in range(splits):
-            found = population(vectors, make_split(samples, names, protocol, seed, repeat), device=device)
+            found = search(make_split(samples, names, protocol, seed, repeat, last=_last(recogniser, protocol)))
             for name in names:
-                outcomes[name].append(found[name])
+                outcomes.setdefault((name, spec.name), []).append(found[name])
             progress("identification", number * splits + repeat + 1, len(ready) * splits)
         cells += [
-            summarise(outcomes[name], samples, cloak=name, extractor=extractor.spec.name, protocol=protocol, seed=seed)
+            summarise(
+                outcomes[name, spec.name], samples, cloak=name, extractor=spec.name, protocol=protocol, seed=seed,
+                recogniser=recogniser, scenario=scenario, year=spec.year,
+                white_box=white_box(name, Path(cloaked[name]), spec, _full_digest(extractor)),
+            )
             for name in names
-        ]
-        seconds[f"identify {extractor.spec.name}"] = time.perf_counter() - started
-    cells.sort(key=lambda cell: names.index(cell.cloak))
+        ]  # fmt: skip
+        facts[spec.name] = search.facts
+        seconds[f"identify {spec.name}"] = time.perf_counter() - started
+    cells.sort(key=lambda cell: (names.index(cell.cloak), (cell.year or 0) if scenario == "oblivious" else 0))
     return Report(
         cells=tuple(cells),
         protocol={"name": protocol, "splits": splits, "seed": seed, "notes": list(_NOTES[protocol])},
-        pictures=_pictures(samples, sets.samples),
+        pictures=count_pictures(samples, sets.samples),
         excluded=tuple({"path": str(e.path), "reason": e.reason} for e in excluded),
         warnings=tuple(warnings),
         environment=environment()
@@ -140,43 +175,45 @@ def evaluate(
             if finder is None
             else {"file": str(finder.file), "sha256": finder.sha256, "digest": finder.digest},
             "identification_device": device,
+            "recognisers": facts,
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         },
+        comparisons=tuple(compare_all(outcomes, samples)),
     )
 
 
-def _usable(table: EmbeddingTable) -> tuple[list[int], list[Exclusion]]:
-    """Return the rows that take part, and what content and lost partners exclude.
-
-    The same bytes under two identities say nothing about either; a cloaked picture without its clean one cannot be
-    placed in a split.
-    """
-    people: dict[str, set[str]] = defaultdict(set)
-    for sample, sha256 in zip(table.samples, table.sha256, strict=True):
-        people[sha256].add(sample.identity)
-    excluded: list[Exclusion] = []
-    rows: list[int] = []
-    for row, (sample, sha256) in enumerate(zip(table.samples, table.sha256, strict=True)):
-        if others := people[sha256] - {sample.identity}:
-            excluded.append(Exclusion(sample.path, f"duplicate: the same file lies under {', '.join(sorted(others))}"))
-        else:
-            rows.append(row)
-    rows, unpaired = paired_rows(table.samples, rows)
-    return rows, [*excluded, *unpaired]
+def _last(recogniser: RecogniserName, protocol: ProtocolName) -> bool:
+    """Return whether probes are the last pictures by name, as in the released end-to-end code (Q24)."""
+    return recogniser == "end-to-end" and protocol == "facecure-2021"
 
 
-def _never_cloaked(named: Sequence[Sample], usable: Sequence[Sample]) -> list[Exclusion]:
-    """Return the usable clean pictures of cloaked people that came without a cloaked counterpart."""
-    excluded = []
-    for cloak in dict.fromkeys(s.cloak for s in named if s.role == "cloaked"):
-        found = {(s.identity, s.key) for s in named if s.role == "cloaked" and s.cloak == cloak}
-        names = {identity for identity, _ in found}
-        excluded += [
-            Exclusion(s.path, f"unpaired: no {cloak} counterpart, so not enrolled while that protects {s.identity}")
-            for s in usable
-            if s.role == "clean" and s.identity in names and (s.identity, s.key) not in found
-        ]
-    return excluded
+def _full_digest(extractor: Extractor) -> str:
+    """Return the digest in float32, by which surrogates are named, whatever the precision here."""
+    sha256 = extractor.what_ran.get("weights_sha256")
+    return extractor.digest if sha256 is None else extractor.spec.digest(sha256)
+
+
+def _end_to_end(
+    extractor: Extractor, samples: Sequence[Sample], contents: Sequence[str], finder: FaceFinder | None,
+    training: Training | None, keep: str | os.PathLike[str] | None, threads: int, device: str, progress: Progress,
+) -> Recogniser:  # fmt: skip
+    """Return the recogniser that trains the extractor's own network on the usable samples' faces."""
+    from facecure.protocols.end_to_end import EndToEnd
+
+    spec = extractor.spec
+    network, _ = load_network(spec)
+    aligned = finder if spec.geometry.mode == "align" else None
+    kept, faces, _ = stack_faces(
+        samples, spec.geometry, aligned, threads or available_threads(),
+        lambda done: progress(f"faces of {spec.name}", done, len(samples)),
+    )  # fmt: skip
+    if len(kept) != len(samples):
+        raise InputError("pictures changed while they were evaluated; run again")
+    return EndToEnd(
+        spec, network, faces.pixels, contents, training or Training(), digest=_full_digest(extractor),
+        device=torch_device(device), keep=None if keep is None else Path(keep) / "end-to-end",
+        progress=lambda done, total: progress(f"training of {spec.name}", done, total),
+    )  # fmt: skip
 
 
 def _warnings(extractors: Sequence[Extractor], protocol: ProtocolName, repeats: int) -> list[str]:
@@ -195,33 +232,3 @@ def _warnings(extractors: Sequence[Extractor], protocol: ProtocolName, repeats: 
     if protocol == "facecure-2021" and repeats > 1:
         found.append(f"facecure-2021 has exactly one split; the {repeats} asked for were not made")
     return found
-
-
-def _uneven(samples: Sequence[Sample], excluded: Sequence[Exclusion]) -> list[str]:
-    """Return one warning per cloak whose pictures were excluded more or less often than their clean ones."""
-    lost = {e.path for e in excluded}
-    clean_lost = {(s.identity, s.key) for s in samples if s.role == "clean" and s.path in lost}
-    warnings = []
-    for cloak in dict.fromkeys(s.cloak for s in samples if s.role == "cloaked"):
-        group = [s for s in samples if s.role == "cloaked" and s.cloak == cloak]
-        only = sum(s.path in lost and (s.identity, s.key) not in clean_lost for s in group)
-        if only:
-            warnings.append(
-                f"{cloak}: {only} of {len(group)} cloaked pictures were excluded although their clean ones are usable; "
-                "they are missing from the galleries, with and without the cloak"
-            )
-    return warnings
-
-
-def _pictures(usable: Sequence[Sample], named: Sequence[Sample]) -> dict[str, Any]:
-    """Return counts per set of pictures: identities and pictures that take part, of how many found by name."""
-
-    def label(sample: Sample) -> str:
-        return f"{sample.role} {sample.cloak}".strip()
-
-    totals = Counter(map(label, named))
-    used = Counter(map(label, usable))
-    people: dict[str, set[str]] = defaultdict(set)
-    for sample in usable:
-        people[label(sample)].add(sample.identity)
-    return {name: {"identities": len(people[name]), "pictures": used[name], "found": totals[name]} for name in totals}

@@ -23,7 +23,7 @@ FLOORS = [
     {"protocols", "countermeasures", "store", "zoo"},
     {"environment", "ledger"},
     {"embed"},
-    {"cloaking"},
+    {"cloaking", "usable"},
     {"evaluate", "cloak", "certify", "train_robust", "scale"},
     {"demo"},
     {"cli"},

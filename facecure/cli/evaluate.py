@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -25,9 +26,27 @@ from facecure.cli.console import (
 )
 from facecure.cli.console import progress as progress_bars
 from facecure.evaluate import evaluate as evaluate_pictures
+from facecure.protocols.recognisers import Training
 from facecure.report.markdown import markdown
 from facecure.report.schema import write_report
 from facecure.report.terminal import terminal
+from facecure.report.timeline import timeline_svg
+
+
+class RecogniserOption(StrEnum):
+    """The recognisers on offer, as the command line spells them."""
+
+    nn = "nn"
+    linear = "linear"
+    end_to_end = "end-to-end"
+
+
+class ScenarioOption(StrEnum):
+    """What the searcher does about cloaks."""
+
+    baseline = "baseline"
+    oblivious = "oblivious"
+    adaptive = "adaptive"
 
 
 @app.command(
@@ -35,7 +54,9 @@ from facecure.report.terminal import terminal
     "`facecure evaluate --clean photos/ --cloaked fawkes-v1.0=cloaked/ -e sface-opencv --detector yunet "
     "--out run/`\n\n"
     "`facecure evaluate --clean faces/ --cloaked lowkey=attacked/ --unprotected lowkey=small/ --distractors lfw/ "
-    "-e facenet-vggface2 -e my.toml --protocol facecure-2021 --out run/`"
+    "-e facenet-vggface2 -e my.toml --protocol facecure-2021 --out run/`\n\n"
+    "`facecure evaluate --clean faces/ --cloaked fawkes=cloaks/manifest.csv --scenario adaptive --recogniser linear "
+    "-e robust/facenet-vggface2-robust-fawkes.toml --out run/`"
 )
 def evaluate(
     *,
@@ -54,6 +75,19 @@ def evaluate(
     protocol: Annotated[
         ProtocolName, typer.Option(help="Rules for split, row order and ties.")
     ] = ProtocolName.corrected,
+    recogniser: Annotated[
+        RecogniserOption,
+        typer.Option(help="1-NN on embeddings, a linear classifier on them, or training the extractor end to end."),
+    ] = RecogniserOption.nn,
+    scenario: Annotated[
+        ScenarioOption,
+        typer.Option(
+            help="baseline; oblivious: extractors in order of their years, with a timeline; adaptive: extractors of "
+            "`facecure train-robust`, on people whom they have not seen."
+        ),
+    ] = ScenarioOption.baseline,
+    epochs: Annotated[int, typer.Option(min=1, help="Of each end-to-end training.")] = 10,
+    steps: Annotated[int, typer.Option(min=1, help="Of an epoch.")] = 500,
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Random splits; default 10, or the one of facecure-2021.")
     ] = None,
@@ -77,6 +111,9 @@ def evaluate(
             unprotected=named_folders(unprotected, "--unprotected"),
             detector=detector,
             protocol=protocol.value,
+            recogniser=recogniser.value,
+            scenario=scenario.value,
+            training=Training(epochs, steps, seed=seed),
             repeats=repeats,
             seed=seed,
             keep=out / "embeddings",
@@ -90,4 +127,7 @@ def evaluate(
     (out / "report.md").write_text(markdown(report), encoding="utf-8")
     console = wide_console()
     console.print(terminal(report))
+    if scenario is ScenarioOption.oblivious and (figure := timeline_svg(report)) is not None:
+        (out / "timeline.svg").write_text(figure, encoding="utf-8")
+        console.print(f"Rates by the extractors' years in [bold]{out / 'timeline.svg'}[/]", soft_wrap=True)
     console.print(f"Everything in [bold]{out / 'report.md'}[/], for programs in {out / 'report.json'}", soft_wrap=True)

@@ -52,11 +52,13 @@ class Split:
 
 
 def make_split(
-    samples: Sequence[Sample], cloaks: Sequence[str], protocol: ProtocolName, seed: int, repeat: int
-) -> Split:
+    samples: Sequence[Sample], cloaks: Sequence[str], protocol: ProtocolName, seed: int, repeat: int, *,
+    last: bool = False,
+) -> Split:  # fmt: skip
     """Return split number `repeat` of the usable samples; row i of the embedding table is `samples[i]`.
 
-    `seed` and `repeat` are not used by `facecure-2021`, which has the one split of `random.seed(10)`.
+    `seed` and `repeat` are not used by `facecure-2021`, which has the one split of `random.seed(10)`. With `last` the
+    probes of protected identities are the last 30 % by name, as the released end-to-end code takes them (Q24).
     """
     sets: dict[tuple[str, str], dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
     for i in sorted(range(len(samples)), key=lambda i: samples[i].order):
@@ -86,7 +88,8 @@ def make_split(
             uncloaked = sets.get(("unprotected", cloak), people).get(identity, {})
             if protocol == "facecure-2021":  # its lists of clean and cloaked pictures have equal length
                 uncloaked = {key: row for key, row in uncloaked.items() if key in cloaked}
-            test = positions(identity, list(uncloaked), random.Random(10))
+            keys = list(uncloaked)
+            test = last_positions(len(keys)) if last else positions(identity, keys, random.Random(10))
             own = [key for position, key in enumerate(uncloaked) if position not in test and key in cloaked]
             entries.append(
                 Protected(
@@ -112,6 +115,11 @@ def make_split(
 def released_positions(count: int, generator: random.Random) -> set[int]:
     """Return the test positions among `count` pictures: the next sample call of the released code's generator."""
     return set(generator.sample(range(count), int(PROBE_SHARE * count)))
+
+
+def last_positions(count: int) -> set[int]:
+    """Return the positions after the first 70 % of `count` pictures (specification §8)."""
+    return set(range(int(0.7 * count), count))
 
 
 def hashed_positions(identity: str, keys: Sequence[str], seed: int, repeat: int) -> set[int]:

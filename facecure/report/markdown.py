@@ -20,10 +20,8 @@ def markdown(report: Report) -> str:
         _table(HEADINGS, [row(cell) for cell in report.cells]),
         _reading(report),
         *_warnings(report),
-        "## Weakest cloaked pictures",
-        "In 1-NN one weak cloak undoes all strong ones.",
-        _table(("cloak", "extractor", "picture", "alone reveals", "rate", "rate without it"),
-               [weakest_row(cell) for cell in report.cells if weakest(cell)]),
+        *_comparisons(report),
+        *_weakest(report),
         "## Identities",
         *(_identities(cell) for cell in report.cells),
         *_excluded(report),
@@ -36,7 +34,7 @@ def row(cell: Cell) -> tuple[str, ...]:
     """Return the cell under `HEADINGS`."""
     return (
         cell.cloak,
-        cell.extractor,
+        f"{cell.extractor} (white box)" if cell.white_box else cell.extractor,
         percent(cell.protection_rate),
         f"{cell.identified} of {cell.probes}",
         interval(cell.interval),
@@ -80,7 +78,7 @@ def _spread(cell: Cell) -> float | None:
 
 def _reading(report: Report) -> str:
     protocol = report.protocol
-    lines = [f"Protocol **{protocol['name']}**, {protocol['splits']} split(s), seed {protocol['seed']}, 1-NN."]
+    lines = [f"Protocol **{protocol['name']}**, {protocol['splits']} split(s), seed {protocol['seed']}, {how(report)}."]
     if protocol["splits"] == 1:
         lines.append("With one split the interval omits the variance of the split itself.")
     else:
@@ -89,7 +87,24 @@ def _reading(report: Report) -> str:
             "counts each time, so it is narrower than the evidence. The bootstrap resamples identities (– below five); "
             "the standard deviation over splits says how much the choice of gallery pictures moves the rate."
         )
+    measured = [cell for cell in report.cells if cell.unseen_below is not None]
+    if measured:
+        least = min(measured, key=lambda cell: cell.distinct_probes)
+        people = len(least.identities)
+        lines.append(
+            f"With {least.distinct_probes} distinct probes of {people} {'person' if people == 1 else 'people'} a "
+            f"protection rate below {percent(least.unseen_below)} could have gone unseen (95 %)."
+        )
+    if any(cell.white_box for cell in report.cells):
+        lines.append("White box: the cloak was made against this very extractor.")
     return " ".join(lines) + "\n\n" + "\n".join(f"- {note}" for note in protocol["notes"])
+
+
+def _weakest(report: Report) -> list[str]:
+    rows = [weakest_row(cell) for cell in report.cells if weakest(cell)]
+    headings = ("cloak", "extractor", "picture", "alone reveals", "rate", "rate without it")
+    said = "In 1-NN one weak cloak undoes all strong ones."
+    return ["## Weakest cloaked pictures", said, _table(headings, rows)] if rows else []
 
 
 def _identities(cell: Cell) -> str:
@@ -111,6 +126,42 @@ def _identities(cell: Cell) -> str:
     mean = f"Mean over identities: {percent(cell.identity_mean)}."
     left = "; ".join(f"{entry['identity']} ({entry['reason']})" for entry in cell.unmeasured)
     return "\n\n".join([title, _table(headings, rows), mean + (f" Without a rate: {left}." if left else "")])
+
+
+def how(report: Report) -> str:
+    """Return recogniser and scenario in words."""
+    names = {"nn": "1-NN", "linear": "a linear classifier", "end-to-end": "training end to end"}
+    recognisers = dict.fromkeys(names.get(cell.recogniser, cell.recogniser) for cell in report.cells) or ["1-NN"]
+    scenarios = [s for s in dict.fromkeys(cell.scenario for cell in report.cells) if s != "baseline"]
+    return ", ".join([*recognisers, *(f"{scenario} searcher" for scenario in scenarios)])
+
+
+def _comparisons(report: Report) -> list[str]:
+    """Return the tests between cloaks and between extractors, the clearest first."""
+    rows = [
+        (
+            " / ".join(test["cloaks"]),
+            " / ".join(test["extractors"]),
+            f"{test['first']}, {test['second']} of {test['probes']}",
+            f"{100 * test['difference']:+.1f}",
+            f"{test['mcnemar']:.2g}",
+            f"{test['clustered']:.2g}",
+            f"{test['holm']:.2g}",
+        )
+        for test in sorted(report.comparisons, key=lambda test: (test["holm"], test["clustered"], test["mcnemar"]))
+    ]
+    if not rows:
+        return []
+    headings = (
+        "cloaks", "extractors", "probes only one protects", "difference, points", "McNemar", "people as clusters",
+        "Holm",
+    )  # fmt: skip
+    said = (
+        "Two cloaks or two extractors on the same probes. McNemar's p-value treats probes as independent, which "
+        "pictures of one person are not; the next one exchanges the two within whole people, and Holm's adjusts that "
+        f"for the number of tests, {len(rows)}."
+    )
+    return ["## Comparisons", said, _table(headings, rows)]
 
 
 def _warnings(report: Report) -> list[str]:

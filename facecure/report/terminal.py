@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from facecure.report.markdown import HEADINGS, percent, row, weakest, weakest_row
+from facecure.report.markdown import HEADINGS, how, percent, row, weakest, weakest_row
 from facecure.types import Report
 
 _COLUMNS = 7  # bootstrap and spread are left to the Markdown
@@ -19,7 +19,9 @@ _COLUMNS = 7  # bootstrap and spread are left to the Markdown
 def terminal(report: Report) -> RenderableType:
     """Return what `rich` prints after a run: the table, the weakest pictures, exclusions by kind, warnings."""
     name, splits = report.protocol["name"], report.protocol["splits"]
-    table = Table(title=f"Protection rates ({name}, {splits} split{'s' * (splits > 1)}, 1-NN)", title_justify="left")
+    table = Table(
+        title=f"Protection rates ({name}, {splits} split{'s' * (splits > 1)}, {how(report)})", title_justify="left"
+    )
     for heading in HEADINGS[:_COLUMNS]:
         if heading in ("cloak", "extractor"):
             table.add_column(heading, overflow="fold")
