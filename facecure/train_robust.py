@@ -55,10 +55,10 @@ def train_robust(
 ) -> Path:
     """Return the spec file of an extractor trained on cloaks, a fine-tuned copy of `extractor`.
 
-    `clean`, `cloaked` and `unprotected` are the public people's pictures, as for `evaluate`; of `clean` only people
-    with cloaked pictures are trained on. `evaluated` names a folder or manifest of the people who will be evaluated:
-    anybody in both is an error. `recipe` is "matching", towards the original's embeddings of clean pictures, or
-    "classification", as released. In `precision` "bf16" passes are autocast: faster, other weights. Each of `epochs`
+    `clean`, `cloaked` and `unprotected` are the public people's pictures, as for `evaluate`. `evaluated` names a folder
+    or manifest of the people who will be evaluated: anybody in both is an error. `recipe` is "matching", towards the
+    original's embeddings of clean pictures, for which people without cloaked ones serve too, or "classification", as
+    released, which leaves them out. In `precision` "bf16" passes are autocast: faster, other weights. Each of `epochs`
     has `steps` of `batch` pictures and ends with a checkpoint under `out`, where an interrupted training goes on. The
     result is called after its parent and the cloaks, and is an extractor like any other.
 
@@ -78,7 +78,7 @@ def train_robust(
     finder = find_detector(detector)
     if parent.geometry.mode == "align" and finder is None:
         raise InputError(f"{parent.name} aligns faces: name yunet of the zoo or a YuNet ONNX file with --detector")
-    sets = _public(clean, cloaked, unprotected)
+    sets = _public(clean, cloaked, unprotected, everybody=recipe == "matching")
     _check_apart({s.identity for s in sets.samples}, evaluated)
     threads = threads or available_threads()
     kept, faces, faceless = stack_faces(
@@ -118,14 +118,16 @@ def _public(
     clean: str | os.PathLike[str],
     cloaked: Mapping[str, str | os.PathLike[str]],
     unprotected: Mapping[str, str | os.PathLike[str]] | None,
+    *,
+    everybody: bool,
 ) -> PictureSets:
-    """Return the pictures of everybody who has cloaked ones."""
+    """Return the pictures of everybody, or of everybody who has cloaked ones."""
     if not cloaked:
         raise InputError("name at least one cloak to train on: its name and the folder with its pictures")
     given = [{name: Path(folder) for name, folder in (folders or {}).items()} for folders in (cloaked, unprotected)]
     sets = read_sets(Path(clean), given[0], given[1], [])
     people = {sample.identity for sample in sets.samples if sample.role == "cloaked"}
-    return replace(sets, samples=tuple(sample for sample in sets.samples if sample.identity in people))
+    return replace(sets, samples=tuple(s for s in sets.samples if everybody or s.identity in people))
 
 
 def _check_apart(public: set[str], evaluated: str | os.PathLike[str] | None) -> None:

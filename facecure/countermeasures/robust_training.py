@@ -108,10 +108,10 @@ class Classification(Recipe):
 
 
 class Matching(Recipe):
-    """Cloaked and clean pictures are drawn to where the original extractor has the clean one.
+    """Cloaked pictures are drawn to where the original extractor has their clean ones, and clean ones kept there.
 
-    The teacher is the extractor before training: its embeddings of clean pictures stay the goal, so that what is
-    learnt about cloaks costs little elsewhere. Batch norms keep their statistics; Adam.
+    The teacher is the extractor before training: what is learnt about cloaks shall cost little elsewhere, so half of
+    each step are clean pictures, those of people without cloaks too. Batch norms keep their statistics; Adam.
     """
 
     def __init__(
@@ -123,17 +123,20 @@ class Matching(Recipe):
         self._goals = self._teach()
         network.requires_grad_(True)
         self.optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
-        self._cloaked = faces.cloaked
-        self._drawn = UniformClasses(faces.labels[self._cloaked], seed, batch=batch, mirror=0.5)
+        self._rows = faces.cloaked, np.flatnonzero(faces.clean == np.arange(len(faces.clean)))
+        self._drawn = [  # from streams of their own, or the same people would be drawn twice
+            UniformClasses(faces.labels[rows], 2 * seed + i, batch=batch, mirror=0.5)
+            for i, rows in enumerate(self._rows)
+        ]
 
     def loss(self, step: int) -> Tensor:
-        """Return the mean of 1 − cosine over a batch of cloaked pictures and the clean ones of the same."""
-        drawn, mirrored = self._drawn(step)
-        rows = self._cloaked[drawn]
-        clean = self._faces.clean[rows]
-        goals = self._goals[torch.from_numpy(mirrored.astype(np.int64)), torch.from_numpy(clean)].to(self._device)
-        found = self.passed(self.network, np.concatenate([rows, clean]), np.concatenate([mirrored, mirrored]))
-        return (1 - functional.cosine_similarity(found, torch.cat([goals, goals]))).mean()
+        """Return the mean of 1 − cosine over a batch of cloaked pictures and one of clean ones."""
+        draws = [drawn(step) for drawn in self._drawn]
+        rows = np.concatenate([rows[some] for rows, (some, _) in zip(self._rows, draws, strict=True)])
+        mirrored = np.concatenate([flip for _, flip in draws])
+        goals = self._goals[torch.from_numpy(mirrored.astype(np.int64)), torch.from_numpy(self._faces.clean[rows])]
+        found = self.passed(self.network, rows, mirrored)
+        return (1 - functional.cosine_similarity(found, goals.to(self._device))).mean()
 
     @torch.no_grad()
     def _teach(self) -> Tensor:

@@ -63,7 +63,7 @@ def test_cloaked_pictures_know_their_clean_one():
 def test_the_matching_loss_is_the_distance_to_the_teachers_clean_embedding():
     made = Matching(SPEC, network(), FACES, seed=3, batch=8)
     teacher = network()
-    drawn, mirrored = UniformClasses(FACES.labels[FACES.cloaked], 3, batch=8, mirror=0.5)(5)
+    drawn, mirrored = UniformClasses(FACES.labels[FACES.cloaked], 2 * 3, batch=8, mirror=0.5)(5)
     cloaked = FACES.cloaked[drawn]
     clean = FACES.clean[cloaked]
     with torch.no_grad():
