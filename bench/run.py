@@ -16,7 +16,7 @@ from pathlib import Path
 from facecure.environment import environment
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("cloak", "cloak_step", "embed", "embed_gpu", "faces", "population", "verdicts", "zoo")
+BENCHMARKS = ("adaptive", "cloak", "cloak_step", "embed", "embed_gpu", "faces", "population", "verdicts", "zoo")
 
 
 def main() -> int:
