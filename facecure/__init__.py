@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from facecure.certify import certify as certify
     from facecure.cloak import cloak as cloak
     from facecure.embed import embed as embed
     from facecure.errors import FacecureError as FacecureError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from facecure.report.markdown import markdown as markdown
     from facecure.report.schema import read_report as read_report
     from facecure.report.schema import write_report as write_report
+    from facecure.train_robust import train_robust as train_robust
     from facecure.types import Report as Report
     from facecure.zoo.cache import ModelCache as ModelCache
     from facecure.zoo.catalogue import zoo_entry as zoo_entry
@@ -34,6 +36,7 @@ _HOMES = {
     "ModelCache": "facecure.zoo.cache",
     "OnnxExtractor": "facecure.extractors.runtimes.onnx",
     "Report": "facecure.types",
+    "certify": "facecure.certify",
     "cloak": "facecure.cloak",
     "embed": "facecure.embed",
     "evaluate": "facecure.evaluate",
@@ -41,6 +44,7 @@ _HOMES = {
     "read_report": "facecure.report.schema",
     "read_samples": "facecure.pictures.manifest",
     "read_spec": "facecure.extractors.spec",
+    "train_robust": "facecure.train_robust",
     "warp_faces": "facecure.kernels",
     "write_report": "facecure.report.schema",
     "zoo_entry": "facecure.zoo.catalogue",
