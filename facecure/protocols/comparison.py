@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from math import comb
@@ -10,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from facecure.types import Outcome, Sample
+from facecure.types import I64, Bool, Outcome, Sample
 
+_Protected = tuple[I64, Bool]  # probes by number, and whether each is protected
 Outcomes = Sequence[Sequence[Outcome]]  # one sequence per split
 _ENUMERATED = 16  # identities up to which all sign changes are counted, 2^16
 _DRAWN = 100_000
@@ -27,14 +27,18 @@ def compare_all(outcomes: Mapping[tuple[str, str], Outcomes], samples: Sequence[
     whole people, as pictures of one person are alike; `holm`, the clustered one adjusted for all tests of the list
     (S. Holm, Scandinavian Journal of Statistics 6 (1979) 65-70).
     """
+    numbers: dict[tuple[str, str], int] = {}  # a probe is a picture of a person, whichever copy of it was searched
+    probe_of_row = np.array([numbers.setdefault((s.identity, s.key), len(numbers)) for s in samples], np.int64)
+    people = np.unique([identity for identity, _ in numbers], return_inverse=True)[1]
+    found = {cell: [_protected(split, probe_of_row) for split in splits] for cell, splits in outcomes.items()}
     tests = []
     for a, b in combinations(outcomes, 2):
         if (a[0] == b[0]) == (a[1] == b[1]):
             continue
-        found = _compare(outcomes[a], outcomes[b], samples)
-        if found is not None:
+        test = _compare(found[a], found[b], people)
+        if test is not None:
             tests.append({"cloaks": sorted({a[0], b[0]}, key=(a[0], b[0]).index),
-                          "extractors": sorted({a[1], b[1]}, key=(a[1], b[1]).index), **found})  # fmt: skip
+                          "extractors": sorted({a[1], b[1]}, key=(a[1], b[1]).index), **test})  # fmt: skip
     for test, adjusted in zip(tests, holm([test["clustered"] for test in tests]), strict=True):
         test["holm"] = adjusted
     return tests
@@ -78,37 +82,34 @@ def holm(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _compare(first: Outcomes, second: Outcomes, samples: Sequence[Sample]) -> dict[str, Any] | None:
-    """Return counts and p-values over the probes that both searched, None where there are none."""
-    sums: Counter[tuple[str, str]] = Counter()  # per distinct probe, over splits: only first minus only second
-    shared = 0
-    for a, b in zip(first, second, strict=True):
-        here, there = _protected(a, samples), _protected(b, samples)
-        for probe in here.keys() & there.keys():
-            sums[probe] += here[probe] - there[probe]
-            shared += 1
+def _compare(first: Sequence[_Protected], second: Sequence[_Protected], people: I64) -> dict[str, Any] | None:
+    """Return counts and p-values over the probes that both searched, None where there are none.
+
+    `people` int64 numbers the person of each probe.
+    """
+    sums, seen, shared = np.zeros(len(people), np.int64), np.zeros(len(people), np.bool_), 0
+    for (probes, here), (others, there) in zip(first, second, strict=True):  # per split
+        both, at, other = np.intersect1d(probes, others, return_indices=True)
+        sums[both] += here[at].astype(np.int64) - there[other]
+        seen[both] = True
+        shared += len(both)
     if not shared:
         return None
-    people: defaultdict[str, int] = defaultdict(int)
-    for (identity, _), value in sums.items():
-        people[identity] += value
-    only = [sum(value > 0 for value in sums.values()), sum(value < 0 for value in sums.values())]
+    only = int((sums > 0).sum()), int((sums < 0).sum())
     return {
-        "probes": len(sums),
-        "identities": len(people),
+        "probes": int(seen.sum()),
+        "identities": len(np.unique(people[seen])),
         "first": only[0],
         "second": only[1],
-        "difference": sum(sums.values()) / shared,
+        "difference": int(sums.sum()) / shared,
         "mcnemar": mcnemar(*only),
-        "clustered": sign_change(list(people.values())),
+        "clustered": sign_change(np.bincount(people, sums).astype(np.int64).tolist()),
     }
 
 
-def _protected(outcomes: Sequence[Outcome], samples: Sequence[Sample]) -> dict[tuple[str, str], int]:
-    """Return per probe, by identity and key, whether it is protected, of people with a cloaked gallery."""
-    found = {}
-    for outcome in outcomes:
-        if outcome.enrolled:
-            hits = set(outcome.identified_rows)
-            found.update({(outcome.identity, samples[row].key): int(row not in hits) for row in outcome.probe_rows})
-    return found
+def _protected(outcomes: Sequence[Outcome], probe_of_row: I64) -> _Protected:
+    """Return the probes of people with a cloaked gallery, and whether each is protected."""
+    rows = [np.array(outcome.probe_rows, np.int64) for outcome in outcomes if outcome.enrolled]
+    hits = [np.array(outcome.identified_rows, np.int64) for outcome in outcomes if outcome.enrolled]
+    searched, identified = (np.concatenate([np.empty(0, np.int64), *parts]) for parts in (rows, hits))
+    return probe_of_row[searched], ~np.isin(searched, identified)
