@@ -18,6 +18,7 @@ EXTRAS = {
     "ray": ("ray",),
     "report": ("matplotlib",),
     "convert": ("h5py",),
+    "linear": ("scikit-learn",),
     "parquet": ("pyarrow",),
 }
 _BASE = ("facecure", "numpy", "pillow", "opencv-python-headless")
