@@ -16,14 +16,15 @@ from facecure.extractors.graph import Graph, graph_of
 from facecure.extractors.spec import ExtractorSpec, Precision
 
 OPSET = 20
+_BF16_OPSET = 22  # from which convolutions take bfloat16
 LARGEST_BATCH = 4096
 _PREFIX = "facecure."  # of our keys in the metadata
 
 
 def export_onnx(spec: ExtractorSpec, file: Path, *, inside: bool = False, precision: Precision = "fp32") -> None:
-    """Return when `file` holds the extractor as an ONNX graph of opset 20 whose batch is open, weights inline.
+    """Return when `file` holds the extractor as an ONNX graph whose batch is open, weights inline.
 
-    Input `faces`, output `embedding`, raw. With `inside` the preprocessing is part of the graph: it takes `pixels`,
+    Its opset is 20, in bf16 22. Input `faces`, output `embedding`, raw. With `inside` the preprocessing is part of the graph: it takes `pixels`,
     uint8 (N, H, W, 3) RGB; else float32 (N, 3, H, W), normalised. Weights that are ONNX already keep their nodes and
     opset. A lower `precision` is that of the nodes between float32 input and output, as TensorRT wants it. Raises
     `InputError` for weights that do not load, `MissingDependency` without onnx, torch or onnxscript.
@@ -104,7 +105,7 @@ def _from_torch(spec: ExtractorSpec, precision: Precision) -> tuple[Any, str]:
                 (faces,),
                 input_names=["faces"],
                 output_names=["embedding"],
-                opset_version=OPSET,
+                opset_version=_BF16_OPSET if precision == "bf16" else OPSET,
                 dynamo=True,
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)},),
                 verbose=False,

@@ -35,7 +35,9 @@ class Training:
 class Recogniser(Protocol):
     """Outcomes of a split, one per protected identity under each cloak."""
 
-    facts: dict[str, Any]
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what ran."""
 
     def __call__(self, split: Split) -> dict[str, list[Outcome]]:
         """Return outcomes per cloak."""

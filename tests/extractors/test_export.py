@@ -140,6 +140,20 @@ def test_weights_that_are_a_graph_keep_it(tmp_path):
         export_onnx(spec, tmp_path / "lower.onnx", precision="fp16")
 
 
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_lower_precision_is_valid_with_strict_types(exported, tmp_path, precision):
+    spec, _ = exported
+    export_onnx(spec, tmp_path / "model.onnx", precision=precision)
+    model = onnx.shape_inference.infer_shapes(
+        onnx.load(tmp_path / "model.onnx"), check_type=True, strict_mode=True, data_prop=True
+    )
+    casts = [node for node in model.graph.node if node.op_type == "Cast"]
+    assert len(casts) == 2  # float32 in and out
+    assert {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)} == {
+        onnx.TensorProto.FLOAT
+    }
+
+
 def test_nodes_of_a_lower_precision(tmp_path):
     spec = SPECS["plain"]
     export_onnx(spec, tmp_path / "model.onnx", precision="fp16")
