@@ -24,10 +24,11 @@ _PREFIX = "facecure."  # of our keys in the metadata
 def export_onnx(spec: ExtractorSpec, file: Path, *, inside: bool = False, precision: Precision = "fp32") -> None:
     """Return when `file` holds the extractor as an ONNX graph whose batch is open, weights inline.
 
-    Its opset is 20, in bf16 22. Input `faces`, output `embedding`, raw. With `inside` the preprocessing is part of the graph: it takes `pixels`,
-    uint8 (N, H, W, 3) RGB; else float32 (N, 3, H, W), normalised. Weights that are ONNX already keep their nodes and
-    opset. A lower `precision` is that of the nodes between float32 input and output, as TensorRT wants it. Raises
-    `InputError` for weights that do not load, `MissingDependency` without onnx, torch or onnxscript.
+    Its opset is 20, in bf16 22. Input `faces`, output `embedding`, raw. With `inside` the preprocessing is part of the
+    graph: it takes `pixels`, uint8 (N, H, W, 3) RGB; else float32 (N, 3, H, W), normalised. Weights that are ONNX
+    already keep their nodes and opset. A lower `precision` is that of the nodes between float32 input and output, as
+    TensorRT wants it. Raises `InputError` for weights that do not load, `MissingDependency` without onnx, torch or
+    onnxscript.
     """
     try:
         import onnx
