@@ -37,7 +37,7 @@ EXTRACTORS = {  # in the order of their release
 SURROGATES = ("mobilefacenet-foamliu", "mobilefacenet-xiaoccer")
 PARENT = "mobilefacenet-foamliu"
 PUBLIC = {"lowkey-4": 12, "fawkes-v1.0:high": 12, "fawkes-v0.3:mid": 6}  # pictures per public person
-TRAINING: dict[str, Any] = {"epochs": 6, "steps": 100, "precision": "bf16"}
+TRAINING: dict[str, Any] = {"epochs": 4, "steps": 100, "precision": "bf16"}
 REAL = {"fawkes-v0.3": "fawkes_v0.3", "fawkes-v1.0": "fawkes_v1.0_112", "lowkey": "lowkey_attacked_112"}
 
 

@@ -88,6 +88,7 @@ def evaluate(
     ] = ScenarioOption.baseline,
     epochs: Annotated[int, typer.Option(min=1, help="Of each end-to-end training.")] = 10,
     steps: Annotated[int, typer.Option(min=1, help="Of an epoch.")] = 500,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures of a step.")] = 32,
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Random splits; default 10, or the one of facecure-2021.")
     ] = None,
@@ -113,7 +114,7 @@ def evaluate(
             protocol=protocol.value,
             recogniser=recogniser.value,
             scenario=scenario.value,
-            training=Training(epochs, steps, seed=seed),
+            training=Training(epochs, steps, batch, seed),
             repeats=repeats,
             seed=seed,
             keep=out / "embeddings",
