@@ -16,7 +16,9 @@ from pathlib import Path
 from facecure.environment import environment
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("adaptive", "cloak", "cloak_step", "embed", "embed_gpu", "faces", "population", "verdicts", "zoo")
+BENCHMARKS = (
+    "adaptive", "cloak", "cloak_step", "embed", "embed_gpu", "faces", "linear", "population", "verdicts", "zoo"
+)  # fmt: skip
 
 
 def main() -> int:
