@@ -84,9 +84,11 @@ class Linear:
         if self._protocol == "facecure-2021":
             return fit_released(self._vectors, split.enrolled, split.enrolled_labels, sets)
         try:
-            from facecure.protocols.linear_exact import fit_exactly
+            import torch  # noqa: F401
         except ImportError as error:
             raise MissingDependency("torch", "cpu") from error
+        from facecure.protocols.linear_exact import fit_exactly
+
         return fit_exactly(self._vectors, split.enrolled, split.enrolled_labels, sets)
 
 

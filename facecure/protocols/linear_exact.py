@@ -16,12 +16,12 @@ from torch import Tensor
 
 from facecure.extractors.runtimes.torch import torch_threads
 from facecure.protocols.linear_released import Fit, TrainingSet
-from facecure.protocols.multinomial import STEPS, Blocks, Point, Problems, evaluate, fit_alone, minimise, shared_blocks
+from facecure.protocols.multinomial import STEPS, Point, Problems, evaluate, fit_alone, inverses_at, minimise
+from facecure.protocols.multinomial_blocks import Inverses
 from facecure.protocols.multinomial_bound import bound
 from facecure.types import F32, F64, I64
 
 _BLOCK_BYTES = 1 << 22  # of a block's chances, classes × sets × rows: what stays in a core's cache
-_SHARED_BYTES = 1 << 31  # of the preconditioner that all blocks share; where it would be larger they go without
 _NEAR = 3e-4  # gradient norm from which on decisions are looked at
 
 
@@ -65,10 +65,10 @@ def fit_exactly(vectors: F32, enrolled: I64, labels: I64, sets: Sequence[Trainin
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """Everybody's minimum: `weights` (K, D+1), and `blocks` float32 (K, D+1, D+1) of the Hessian there, inverted."""
+    """Everybody's minimum: `weights` (K, D+1), and inverses of the Hessian's blocks there."""
 
     weights: Tensor
-    blocks: Tensor | None
+    inverses: Inverses
 
 
 class _Gallery:
@@ -121,20 +121,17 @@ class _Block:
         self._gradient = torch.zeros(len(sets), dtype=torch.float64)
 
     def minimum(self, start: _Start | None) -> Tensor:
-        """Return weights (K, U, D+1) at which all decisions asked for are certain."""
+        """Return weights (K, U, D+1) at which all that is asked is certain, or as near as rounding lets them come."""
         if start is None:
             weights = torch.zeros(len(self._classes), len(self._label), self._problems.features.shape[1]).double()
-            blocks = Blocks(None, self._label, None)
-        else:
-            weights, blocks = fit_alone(self._problems, start.weights, start.blocks, self._label, self._first)
+            return minimise(self._problems, weights, None, self._settled)
+        weights, blocks = fit_alone(self._problems, start.weights, start.inverses, self._label, self._first)
         return minimise(self._problems, weights, blocks, self._settled)
 
     def start(self, weights: Tensor) -> _Start:
         """Return what training sets like the first one can start from, given its minimum."""
-        if 4 * len(weights) * weights.shape[2] ** 2 > _SHARED_BYTES:
-            return _Start(weights[:, 0], None)
         point = evaluate(self._problems, weights, torch.zeros_like(self._label))
-        return _Start(weights[:, 0], shared_blocks(self._problems, point))
+        return _Start(weights[:, 0], inverses_at(self._problems, point))
 
     def fit(self, number: int, asked: I64) -> Fit:
         """Return what is known of one set's decisions on the rows asked."""
@@ -146,17 +143,23 @@ class _Block:
     def _settled(self, problems: Problems, point: Point, number: Tensor) -> Tensor:
         gradient = torch.linalg.vector_norm(point.gradient, dim=(0, 2))
         self._steps[number], self._gradient[number] = point.steps, gradient
-        if ((gradient > _NEAR) & (point.steps < STEPS)).all():
-            return torch.zeros_like(number, dtype=torch.bool)
+        near = (gradient <= _NEAR) | (point.steps >= STEPS)
+        settled = torch.zeros_like(near)
+        if near.any():
+            settled[near] = self._decide(problems.keep(near), point.keep(near), number[near])
+        return settled
+
+    def _decide(self, problems: Problems, point: Point, number: Tensor) -> Tensor:
+        """Return bool (U,): whether all is certain, or will never be; keeps what the problems decide."""
         logits = (point.weights.flatten(0, 1) @ self._asked_features.T).view(*point.weights.shape[:2], -1)
         limit = bound(problems, point)
         reach = limit.reach(self._asked_features)
         best = logits.amax(0)
         # rivals within reach are tied, as far as is known, and the first of them wins
-        near = logits >= best - torch.where(reach.isfinite(), reach, 0)
+        rivals = logits >= best - torch.where(reach.isfinite(), reach, 0)
         undecided = self._open[number]
-        self._winners[number] = torch.where(undecided, near.to(torch.int8).argmax(0), self._winners[number])
-        self._open[number] = undecided & ((near.sum(0) > 1) | ~reach.isfinite())
+        self._winners[number] = torch.where(undecided, rivals.to(torch.int8).argmax(0), self._winners[number])
+        self._open[number] = undecided & ((rivals.sum(0) > 1) | ~reach.isfinite())
         return ~self._open[number].any(1) | limit.exhausted
 
 

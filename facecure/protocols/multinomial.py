@@ -2,9 +2,9 @@
 
 minimise  Σᵢ −log softmax(W xᵢ)[yᵢ] + ½ Σ penalty·W²,  the intercept (last column of x and W) not penalised: what
 scikit-learn's LogisticRegression minimises at C = 1 (its User Guide, "Logistic regression"). Newton's method, its
-systems solved by conjugate gradients (Nocedal & Wright, Numerical Optimization, §7.1) that are preconditioned by the
-Hessian's blocks of single classes. Losses and gradients are float64. Hessian products are float32: that costs precision
-of a step, which the next one makes good, and none of the result.
+systems solved by preconditioned conjugate gradients (Nocedal & Wright, Numerical Optimization, §7.1). Losses and
+gradients are float64. Hessian products are float32: that costs precision of a step, which the next one makes good, and
+none of the result.
 
 Weights are float64 (K, U, D+1): classes, problems, columns, so that one matrix product serves all problems.
 """
@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from facecure.protocols.multinomial_blocks import Blocks, Inverses, inverses
 
 STEPS = 60  # of Newton's method; five are usual
 _PRODUCTS = 100  # of the Hessian in one step; ten are usual
@@ -64,30 +66,6 @@ class Point(NamedTuple):
         return Point(*(part[:, which] if part.ndim == 3 else part[which] for part in self))
 
 
-@dataclass(frozen=True, slots=True)
-class Blocks:
-    """A preconditioner: inverses of the Hessian's diagonal blocks, float32.
-
-    `shared` (K, D+1, D+1) serves all problems, `own` (U, D+1, D+1) in class `label` int64 (U,) of each instead.
-    """
-
-    shared: Tensor | None
-    label: Tensor
-    own: Tensor | None
-
-    def keep(self, which: Tensor) -> Blocks:
-        """Return those of some problems, by bool (U,)."""
-        return Blocks(self.shared, self.label[which], None if self.own is None else self.own[which])
-
-    def __call__(self, residual: Tensor) -> Tensor:
-        """Return the preconditioned residual."""
-        found = residual.clone() if self.shared is None else torch.bmm(residual, self.shared)
-        if self.own is not None:
-            at = self.label, torch.arange(len(self.own))
-            found[at] = (self.own @ residual[at][..., None])[..., 0]
-        return found
-
-
 def evaluate(problems: Problems, weights: Tensor, steps: Tensor) -> Point:
     """Return loss and gradient at `weights`."""
     label = problems.classes, slice(None), torch.arange(len(problems.classes))
@@ -108,11 +86,12 @@ def evaluate(problems: Problems, weights: Tensor, steps: Tensor) -> Point:
 
 
 def minimise(
-    problems: Problems, start: Tensor, blocks: Blocks, settled: Callable[[Problems, Point, Tensor], Tensor]
+    problems: Problems, start: Tensor, blocks: Blocks | None, settled: Callable[[Problems, Point, Tensor], Tensor]
 ) -> Tensor:
     """Return weights near each problem's minimum: where `settled` says that they are near enough, or steps are used up.
 
     `settled` is given the problems under way, where they stand and their numbers, int64 (U,), and returns bool (U,).
+    Without `blocks` a single problem has its own, new at each step.
     """
     number, found = torch.arange(start.shape[1]), torch.empty_like(start)
     point = evaluate(problems, start, torch.zeros_like(number))
@@ -121,20 +100,20 @@ def minimise(
         if done.any():
             found[:, number[done]] = point.weights[:, done]
             number, under_way = number[~done], ~done
-            problems, point, blocks = problems.keep(under_way), point.keep(under_way), blocks.keep(under_way)
+            problems, point = problems.keep(under_way), point.keep(under_way)
+            blocks = None if blocks is None else blocks.keep(under_way)
         if len(number):
-            point = _step(problems, point, blocks)
+            point = _step(problems, point, blocks or Blocks(inverses_at(problems, point), number, None))
     return found
 
 
-def shared_blocks(problems: Problems, point: Point) -> Tensor:
-    """Return the inverse blocks of the first problem's Hessian, float32 (K, D+1, D+1)."""
-    return torch.stack([_block(problems, chances[0], 0) for chances in point.chances])
+def inverses_at(problems: Problems, point: Point) -> Inverses:
+    """Return the inverses of a single problem's blocks."""
+    most = max(16, 2 * -(-len(problems.classes) // len(point.weights)))  # a class's own rows, and as many rivals
+    return inverses(problems.single, point.chances[:, 0], problems.penalty[:1], most)
 
 
-def fit_alone(
-    problems: Problems, start: Tensor, shared: Tensor | None, label: Tensor, first: int
-) -> tuple[Tensor, Blocks]:
+def fit_alone(problems: Problems, start: Tensor, shared: Inverses, label: Tensor, first: int) -> tuple[Tensor, Blocks]:
     """Return weights in which class `label` int64 (U,) of each problem is fitted to its rows, and blocks that fit them.
 
     `start` (K, D+1) and `shared` are the common problem's; rows from `first` on are those that class is trained on. It
@@ -147,19 +126,18 @@ def fit_alone(
         classes=(torch.arange(len(problems.features)) < first).long(),
         rest=torch.stack([torch.logsumexp(logits[some], 0) for some in others]),
     )
-    blocks = Blocks(None, torch.zeros_like(label), None if shared is None else shared[label])
-    ends: list[Tensor] = [torch.empty(0)] * len(label)
+    blocks = Blocks(None, torch.zeros_like(label), shared.of(label))
+    chances = torch.empty(problems.counts.shape)
 
     def settled(under_way: Problems, point: Point, number: Tensor) -> Tensor:
-        for i, at in enumerate(number.tolist()):
-            ends[at] = point.chances[0, i]
+        chances[number] = point.chances[0]
         near: Tensor = torch.linalg.vector_norm(point.gradient[0], dim=1) <= _ALONE
         return near
 
     found = minimise(alone, start[label][None], blocks, settled)
     weights = start[:, None].repeat(1, len(label), 1)
     weights[label, torch.arange(len(label))] = found[0]
-    own = torch.stack([_block(problems, chances, i) for i, chances in enumerate(ends)])
+    own = inverses(problems.single, chances, problems.penalty, shared.factor.shape[1])
     return weights - weights.mean(0), Blocks(shared, label, own)
 
 
@@ -202,14 +180,6 @@ def _direction(problems: Problems, point: Point, blocks: Blocks) -> Tensor:
             break
         before = product
     return found
-
-
-def _block(problems: Problems, chances: Tensor, problem: int) -> Tensor:
-    """Return the inverse of one class's block of a Hessian, float32 (D+1, D+1), given the class's chances (N,)."""
-    weighted = problems.single * (chances * (1 - chances))[:, None]
-    block = weighted.T @ problems.single + torch.diag(problems.penalty[problem]).to(torch.float32)
-    block[-1, -1] += 1e-3  # nothing else keeps the intercept's pivot above float32's rounding
-    return torch.cholesky_inverse(torch.linalg.cholesky(block))
 
 
 def _logits(weights: Tensor, features: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from facecure.errors import InputError, MissingDependency
 from facecure.protocols import linear_exact, linear_released
 from facecure.protocols.linear import Linear, linear
 from facecure.protocols.linear_released import TrainingSet
-from facecure.protocols.multinomial import Blocks, Problems, evaluate, minimise
+from facecure.protocols.multinomial import Problems, evaluate, minimise
 from facecure.protocols.multinomial_bound import bound
 from facecure.protocols.split import Protected, Split, make_split
 from facecure.types import Sample
@@ -141,10 +141,9 @@ def test_corrected_equals_a_converged_refit_for_every_identity(name):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize(("block", "shared"), [(1, 1 << 30), (1 << 14, 1 << 30), (1 << 30, 0)])
-def test_every_label_is_that_of_a_converged_refit_whatever_the_blocks(monkeypatch, threads, block, shared):
+@pytest.mark.parametrize("block", [1, 1 << 14, 1 << 30])
+def test_every_label_is_that_of_a_converged_refit_whatever_the_blocks(monkeypatch, threads, block):
     monkeypatch.setattr(linear_exact, "_BLOCK_BYTES", block)
-    monkeypatch.setattr(linear_exact, "_SHARED_BYTES", shared)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     check_labels(*run(people=9, pictures=8, size=6, noise=1, seed=4))
 
@@ -188,7 +187,7 @@ def walk(problems, people, until):
         return torch.linalg.vector_norm(point.gradient, dim=(0, 2)) <= until
 
     start = torch.zeros(people, 1, problems.features.shape[1], dtype=torch.float64)
-    minimise(problems, start, Blocks(None, torch.zeros(1, dtype=torch.int64), None), settled)
+    minimise(problems, start, None, settled)
     return points
 
 
@@ -247,6 +246,20 @@ def test_the_bound_does_not_depend_on_where_features_are_centred():
     )
     assert here.radius.isfinite()
     np.testing.assert_allclose(here.reach(problems.features), there.reach(shifted), rtol=1e-6)
+
+
+def test_the_bound_knows_that_weights_can_make_up_for_intercepts():
+    # whoever is in doubt lies at 3, so that a change of intercept is one of weight, which costs next to nothing
+    x = torch.cat([torch.full((50,), 3.0), torch.full((450,), -1 / 3)]).to(torch.float64)
+    classes = (torch.arange(500) < 50).long() * (torch.arange(500) % 2)
+    features = torch.stack([x, torch.ones_like(x)], 1)
+    counts, penalty = torch.ones(1, 500, dtype=torch.float64), torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    problems = Problems(features, features.float(), classes, counts, penalty)
+    best = walk(problems, 2, 1e-11)[-1]
+    way = 1e-4 * torch.tensor([[1.0, -3], [-1, 3]], dtype=torch.float64)[:, None]
+    limit = bound(problems, evaluate(problems, best.weights + way, best.steps))
+    centre = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+    assert 6e-4 <= limit.reach(centre)[0, 0] < torch.inf
 
 
 def test_far_from_the_minimum_nothing_is_certain():
@@ -330,3 +343,14 @@ def test_nobody_protected_needs_no_fit():
     outcomes, convergence = linear(np.zeros((1, 2), np.float32), split, "corrected")
     assert outcomes["x"][0].probes == 1
     assert convergence.fits == 0
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_corrected_equals_a_converged_refit_on_real_embeddings(real_embeddings):
+    samples, vectors = real_embeddings
+    cloaks = sorted({s.cloak for s in samples if s.role == "cloaked"})
+    split = make_split(samples, cloaks, "corrected", 0, 0)
+    outcomes, convergence = linear(vectors, split, "corrected")
+    assert convergence.undecided == 0
+    check(vectors, split, outcomes, converged)
