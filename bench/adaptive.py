@@ -1,10 +1,10 @@
 """The study on the shared assets: real cloaks, real extractors, searchers who know nothing or who train on cloaks.
 
 The protected people are those of whom the assets have pictures cloaked by the original tools. Everybody else of
-FaceScrub is public: up to twelve pictures each are cloaked here, against two MobileFaceNets, and a MobileFaceNet is
-trained on them, with all three cloaks and with each pair, so that each is once the cloak it has not seen. Everything is kept
-under a folder (FACECURE_WORK, default: in the temporary one), so an interrupted run goes on; the first takes hours on
-two cores. ours_s and reference_s are the seconds of linear identification by all people together, and of 1-NN.
+FaceScrub is public: up to twelve pictures each are cloaked here, against two MobileFaceNets, and one of these is
+trained on them, with all three cloaks and with each pair, so that each is once the cloak it has not seen. Everything is
+kept under a folder (FACECURE_WORK, default: in the temporary one), so an interrupted run goes on; the first takes hours
+on two cores. ours_s and reference_s are the seconds of linear identification by all people together, and of 1-NN.
 """
 
 from __future__ import annotations
