@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -22,8 +21,9 @@ from threadpoolctl import threadpool_limits
 
 from facecure.extractors.runtimes.torch import torch_threads
 from facecure.protocols.linear import linear
-from facecure.protocols.split import Protected, Split, make_split
-from facecure.types import F32, Outcome, Sample
+from facecure.protocols.split import Protected, Split
+from facecure.types import F32
+from people import clustered_people, counts
 
 IDENTITIES, PICTURES = 100, 12
 NOISE = {128: 2.0, 512: 3.5}  # in units of the people's own spread, so that somebody errs at either size
@@ -38,7 +38,7 @@ def run(quick: bool) -> dict[str, object]:
 
 def measure(size: int, refits: int) -> dict[str, object]:
     """Return times in turn, so that a slow minute of the machine slows both, and whether decisions agree."""
-    vectors, split = problem(size)
+    vectors, split = clustered_people(IDENTITIES, PICTURES, size, noise=NOISE[size], away=0.5, cloak_noise=0.4)
     people = split.protected["cloak"]
     drawn = np.random.default_rng().choice(len(people), refits, replace=False)
     ours, ours_cpu, cloaked, uncloaked, correct = [], [], [], [], True
@@ -74,7 +74,7 @@ def measure(size: int, refits: int) -> dict[str, object]:
 
 def alone(size: int) -> dict[str, object]:
     """Return the time of everybody together on one thread."""
-    vectors, split = problem(size)
+    vectors, split = clustered_people(IDENTITIES, PICTURES, size, noise=NOISE[size], away=0.5, cloak_noise=0.4)
     seconds = []
     with torch_threads(1):
         for _ in range(5):
@@ -104,26 +104,3 @@ def refit(vectors: F32, split: Split, person: Protected) -> tuple[tuple[int, ...
             (attacked.predict(wide[split.controls[controls]]) != split.control_labels[controls]).sum(),
         )
     return tuple(map(int, found)), (seconds[0], seconds[1])
-
-
-def counts(outcome: Outcome) -> tuple[int, ...]:
-    """Return the counts that `refit` computes."""
-    return outcome.identified, outcome.clean_identified, outcome.enrolled_identified, outcome.control_errors
-
-
-def problem(size: int) -> tuple[F32, Split]:
-    """Return unit vectors and a split in which cloaks, probes and other people all err now and then."""
-    rng = np.random.default_rng(2021)
-    centres, shape = rng.standard_normal((IDENTITIES, size)), (IDENTITIES, PICTURES, size)
-    clean = centres[:, None] + NOISE[size] * rng.standard_normal(shape)
-    away = 0.5 * (centres[rng.permutation(IDENTITIES)] - centres)
-    cloaked = clean + away[:, None] + 0.4 * rng.standard_normal(shape)
-    vectors = np.concatenate([clean.reshape(-1, size), cloaked.reshape(-1, size)])
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    samples = [
-        Sample(f"{i:03}", Path(f"{k:03}"), f"{k:03}", role, cloak)
-        for role, cloak in (("clean", ""), ("cloaked", "cloak"))
-        for i in range(IDENTITIES)
-        for k in range(PICTURES)
-    ]
-    return vectors.astype(np.float32), make_split(samples, ["cloak"], "corrected", 0, 0)

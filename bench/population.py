@@ -16,11 +16,12 @@ from statistics import median
 import numpy as np
 
 from facecure.protocols.population import population
-from facecure.protocols.split import Split, make_split
+from facecure.protocols.split import Split
 from facecure.search import exact, masked
 from facecure.search.bounds import Rows
-from facecure.types import F32, Outcome, Sample
+from facecure.types import F32
 from literal import literal, one_pass
+from people import clustered_people, counts
 
 IDENTITIES, PICTURES, SIZE = 530, 51, 512
 TARGET = 2000
@@ -29,7 +30,7 @@ DISTRACTORS = (250_000, 1_000_000)
 
 def run(quick: bool) -> dict[str, object]:
     """Return the measurements; quick times the same problem fewer times."""
-    vectors, split = problem()
+    vectors, split = clustered_people(IDENTITIES, PICTURES, SIZE, noise=2.5, away=0.55, cloak_noise=0.8)
     rng = np.random.default_rng()
     drawn = rng.choice(len(split.protected["cloak"]), 5 if quick else 8, replace=False)
     ours, theirs = [], []
@@ -98,27 +99,3 @@ def resident(key: str) -> int:
     """Return bytes of this process: VmRSS now, VmHWM at its peak."""
     status = Path("/proc/self/status").read_text()
     return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith(key)))
-
-
-def problem() -> tuple[F32, Split]:
-    """Return unit vectors and a split in which cloaks, probes and other people all err now and then."""
-    rng = np.random.default_rng(2021)
-    centres = rng.standard_normal((IDENTITIES, SIZE))
-    shape = (IDENTITIES, PICTURES, SIZE)
-    clean = centres[:, None] + 2.5 * rng.standard_normal(shape)
-    away = 0.55 * (centres[rng.permutation(IDENTITIES)] - centres)
-    cloaked = clean + away[:, None] + 0.8 * rng.standard_normal(shape)
-    vectors = np.concatenate([clean.reshape(-1, SIZE), cloaked.reshape(-1, SIZE)])
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    samples = [
-        Sample(f"{i:03}", Path(f"{k:03}"), f"{k:03}", role, cloak)
-        for role, cloak in (("clean", ""), ("cloaked", "cloak"))
-        for i in range(IDENTITIES)
-        for k in range(PICTURES)
-    ]
-    return vectors.astype(np.float32), make_split(samples, ["cloak"], "corrected", 0, 0)
-
-
-def counts(outcome: Outcome) -> tuple[int, ...]:
-    """Return the counts that `one_pass` computes."""
-    return outcome.identified, outcome.clean_identified, outcome.enrolled_identified, outcome.control_errors
