@@ -197,6 +197,7 @@ py::dict build_info() {
   info["commit"] = FACECURE_COMMIT;
   info["compiler"] = __VERSION__;
   info["simd"] = simd_name(best_simd());
+  info["simd_asked"] = simd_asked();
   info["vnni"] = has_vnni();
 #ifdef FACECURE_HAS_CUDA
   info["cuda"] = true;
@@ -211,6 +212,7 @@ py::dict build_info() {
 }  // namespace
 
 PYBIND11_MODULE(_core, module) {
+  best_simd();  // a wrong FACECURE_SIMD is an error at once
   module.def("warp_faces", &warp, py::kw_only(), py::arg("pictures"), py::arg("matrices"), py::arg("height"),
              py::arg("width"), py::arg("replicate"), py::arg("table"), py::arg("channels"), py::arg("planar"),
              py::arg("threads"), py::arg("simd"));

@@ -7,7 +7,6 @@
 
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "simd.h"
@@ -23,14 +22,11 @@ inline void require(bool holds, const char* message) {
   if (!holds) throw py::value_error(message);
 }
 
-inline const std::vector<std::pair<const char*, Simd>> simd_names = {
-    {"scalar", Simd::scalar}, {"avx2", Simd::avx2}, {"avx512", Simd::avx512}};
-
 inline Simd parse_simd(const std::optional<std::string>& name) {
   if (!name) return best_simd();
   for (const auto& [known, simd] : simd_names)
     if (*name == known) {
-      require(simd <= best_simd(), "this CPU does not support the instruction set asked for");
+      require(simd <= best_simd(), "this CPU does not support the instruction set asked for, or FACECURE_SIMD forbids it");
       return simd;
     }
   throw py::value_error("simd is one of scalar, avx2, avx512");

@@ -40,7 +40,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpu_info("model name") or platform.processor() or "unknown",
-        "cpu_simd": build["simd"] + (" + vnni" if build["vnni"] else ""),
+        "cpu_simd": _simd(build),
         "cpu_flags": _cpu_flags(),
         "threads": available_threads(),
         "cuda_built": build["cuda"],
@@ -48,6 +48,12 @@ def environment() -> dict[str, Any]:
         "commit": build["commit"] or "unknown",
         "versions": {package: found for package in packages if (found := version_of(package))},
     }
+
+
+def _simd(build: dict[str, Any]) -> str:
+    """Return the instruction set that the kernels use, and who chose it where it is not simply the best one."""
+    chosen = "" if build["simd_asked"] == "auto" else f" (FACECURE_SIMD={build['simd_asked']})"
+    return str(build["simd"]) + (" + vnni" if build["vnni"] else "") + chosen
 
 
 def _cpu_flags() -> list[str]:
