@@ -11,8 +11,8 @@ from facecure import _core
 from facecure.kernels import available_threads
 
 EXTRAS = {
-    "cpu": ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "faiss-cpu"),
-    "gpu": ("torch", "onnx", "onnxscript", "onnxruntime-gpu", "faiss-gpu"),
+    "cpu": ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "safetensors", "faiss-cpu"),
+    "gpu": ("torch", "onnx", "onnxscript", "onnxruntime-gpu", "safetensors", "faiss-gpu"),
     "dali": ("nvidia-dali-cuda130",),
     "tensorrt": ("tensorrt",),
     "ray": ("ray",),

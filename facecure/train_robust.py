@@ -162,6 +162,7 @@ def _write(folder: Path, parent: ExtractorSpec, robust: RobustTraining, made: Re
         weights=weights,
         sha256=hashlib.sha256(content.getvalue()).hexdigest(),
         sha256_from="spec",
+        state=None,
         training_set=f"{parent.training_set}; then cloaked pictures of {len(robust.identities)} people",
         year=time.gmtime().tm_year,
         robust=robust,

@@ -82,6 +82,9 @@ def test_a_file_is_added_shown_and_used(run, dlib, tmp_path):
     assert "ready" in run("fetch", "dlib-resnet").stdout  # nothing is left to fetch
     lock = json.loads((tmp_path / "models" / "lock.json").read_text())
     assert lock.keys() == {"dlib_face_recognition_resnet_model_v1.dat"}
+    assert "dlib_face_recognition_resnet_model_v1.dat" in run("remove", "dlib-resnet").stdout
+    assert "nothing was there" in run("remove", "dlib-resnet").stdout
+    assert "not there" in run("show", "dlib-resnet").stdout
 
 
 def test_another_file_is_refused(run, dlib, tmp_path):

@@ -27,7 +27,8 @@ models = typer.Typer(
     rich_markup_mode="markdown",
     epilog="**Examples**\n\n`facecure models`\n\n`facecure models show magface-iresnet100`\n\n"
     "`facecure models fetch facenet-vggface2 yunet`\n\n"
-    "`facecure models add ~/magface_epoch_00025.pth --as magface-iresnet100`",
+    "`facecure models add ~/magface_epoch_00025.pth --as magface-iresnet100`\n\n"
+    "`facecure models remove magface-iresnet100`",
 )
 app.add_typer(models, name="models", invoke_without_command=True)
 
@@ -112,10 +113,22 @@ def fetch(names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Na
 def add(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files that you have, or the archive of one.")],
     name: Annotated[str, typer.Option("--as", metavar="NAME", help="A name from `facecure models`.")],
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="In place of the file that came first.")] = False,
 ) -> None:
     """Take weights that are on this machine already into the cache, verified like fetched ones."""
     entry, cache = zoo_entry(name), ModelCache()
-    _done(entry, cache, cache.add(entry, files))
+    _done(entry, cache, cache.add(entry, files, replace=replace))
+
+
+@models.command(epilog="**Example**\n\n`facecure models remove clip-vit-b32-faces`")
+def remove(names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Names from `facecure models`.")]) -> None:
+    """Delete weights, with their exports and certificates, and forget what they were."""
+    entries, cache = [zoo_entry(name) for name in names], ModelCache()
+    for entry in entries:
+        removed = cache.remove(entry)
+        what = "\n".join(f"  {plain(str(path))}" for path in removed) or "  nothing was there"
+        Console().print(f"{entry.name} is removed:\n{what}", soft_wrap=True, highlight=False)
 
 
 @models.command(

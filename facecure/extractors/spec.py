@@ -19,13 +19,21 @@ from facecure.weights.onnx import take_in
 Precision = Literal["fp32", "bf16", "fp16"]
 
 _FACE_OPTIONS = ("interpolation", "border", "padding", "stretch")  # at the top level or under [face]
+_TABLES = ("input", "embedding", "face", "about", "robust")
 _KEYS = {
-    "": {"name", "weights", "sha256", "architecture", "input", "embedding", "face", "about", "robust", *_FACE_OPTIONS},
+    "": {"name", "weights", "sha256", "architecture", "state", *_TABLES, *_FACE_OPTIONS},
     "input": {"width", "height", "colour", "layout", "mean", "std"},
-    "embedding": {"size", "normalise"},
+    "embedding": {"size", "normalise", "mirror"},
     "face": {"mode", "canvas", "template", "region", *_FACE_OPTIONS},
     "about": {"training_set", "data_terms", "licence", "year"},
     "robust": {"parent", "parent_digest", "recipe", "cloaks", "identities"},
+}
+
+# who promised a SHA-256, and what to do where another file is meant
+_PROMISES = {
+    "spec": ("its spec", "correct the spec"),
+    "publisher": ("its publisher", "give it a spec of its own"),
+    "first use": ("the lock file, of the first that came,", "facecure models add FILE --as {} --replace"),
 }
 
 
@@ -49,8 +57,10 @@ class ExtractorSpec:
 
     `mean` and `std` are in the order of the input planes, on 0…255. `sha256` is None where the spec gives none;
     `sha256_from` says who promised it.
-    `architecture` names the network of a weights file (see `extractors.networks`), None for ONNX. `licence` is the
-    terms of the weights, `data_terms` those of the training set. `robust` is there for extractors trained on cloaks.
+    `architecture` names the network of a weights file (see `extractors.networks`), None for ONNX; `state` the keys,
+    joined by dots, of its state dict in a checkpoint with several that fit. With `mirror` the raw embeddings of a face
+    and of its mirror image are added. `licence` is the terms of the weights, `data_terms` those of the training set.
+    `robust` is there for extractors trained on cloaks.
     """
 
     name: str
@@ -70,6 +80,8 @@ class ExtractorSpec:
     year: int | None = None
     sha256_from: Literal["spec", "publisher", "first use"] = "spec"
     robust: RobustTraining | None = None
+    state: str | None = None
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         Normalise(self.mean, self.std, self.colour)  # raises on values no table can be made of
@@ -80,8 +92,10 @@ class ExtractorSpec:
         """Return everything between a decoded picture and an embedding, besides the weights, as JSON values."""
         keys = ("colour", "layout", "mean", "std", "embedding_size", "normalise")
         values = {"face": asdict(self.geometry), **{key: getattr(self, key) for key in keys}}
-        if self.architecture is not None:
-            values["architecture"] = self.architecture
+        # what is not there leaves no mark: digests from before there was such a key hold
+        values |= {key: value for key in ("architecture", "state") if (value := getattr(self, key)) is not None}
+        if self.mirror:
+            values["mirror"] = True
         plain: dict[str, Any] = json.loads(json.dumps(values))
         return plain
 
@@ -106,9 +120,10 @@ class ExtractorSpec:
                 hashed.update(other)
         found = hashed.hexdigest()
         if self.sha256 is not None and found != self.sha256:
+            who, cure = _PROMISES[self.sha256_from]
             raise DigestMismatch(
-                f"extractor {self.name}: {self.weights} has SHA-256 {found}, its spec says {self.sha256}. "
-                "Fetch the file again, or correct the spec if the new file is the one you mean."
+                f"extractor {self.name}: {self.weights} has SHA-256 {found}, {who} says {self.sha256}. "
+                f"Fetch the file again, or {cure.format(self.name)} if the new file is the one you mean."
             )
         return data, found
 
@@ -229,6 +244,8 @@ def _parse(top: _Table, folder: Path) -> ExtractorSpec:
         embedding_size=embedding.whole("size"),
         normalise=embedding.flag("normalise", True),
         architecture=top.text("architecture") if "architecture" in top else None,
+        state=top.text("state") if "state" in top else None,
+        mirror=embedding.flag("mirror", False),
         training_set=about.text("training_set", "not stated"),
         data_terms=about.text("data_terms", "not stated"),
         licence=about.text("licence", "not stated"),

@@ -17,9 +17,10 @@ def spec_text(spec: ExtractorSpec) -> str:
         f"name = {_toml(spec.name)}",
         f"weights = {_toml(spec.weights.name)}",
         *([f"architecture = {_toml(spec.architecture)}"] if spec.architecture else []),
+        *([f"state = {_toml(spec.state)}"] if spec.state is not None else []),
         *([f"sha256 = {_toml(spec.sha256)}"] if spec.sha256 else []),
         f"input = {_toml(size | values)}",
-        f"embedding = {_toml({'size': spec.embedding_size, 'normalise': spec.normalise})}",
+        f"embedding = {_toml({'size': spec.embedding_size, 'normalise': spec.normalise, 'mirror': spec.mirror})}",
     ]
     face = {key: getattr(geometry, key) for key in ("mode", "canvas", "template", "region", "border")}
     if geometry.mode == "crop":

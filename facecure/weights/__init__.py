@@ -1,4 +1,4 @@
-"""Weights files as named tensors: PyTorch, TorchScript, Keras and dlib, by what the file itself says it is.
+"""Weights files as named tensors: PyTorch, safetensors, TorchScript, Keras and dlib, by what the file says it is.
 
 Nothing in a file is ever run: pickles are read by torch's or our own unpickler for tensors, nothing else.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from facecure.errors import InputError
+from facecure.errors import InputError, MissingDependency
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,11 +20,19 @@ if TYPE_CHECKING:
 class Weights:
     """What a weights file holds: tensors under the names of the file, in its order.
 
-    `config` is the architecture that a whole Keras model carries, None elsewhere.
+    `config` is the architecture that a whole Keras model carries, None elsewhere. A checkpoint of PyTorch may hold
+    further state dicts: `others`, by the keys that lead to them; `key` leads to `tensors`.
     """
 
     tensors: dict[str, Tensor]
     config: dict[str, Any] | None = None
+    key: str = ""
+    others: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+
+    @property
+    def states(self) -> dict[str, dict[str, Tensor]]:
+        """Return all state dicts by the keys that lead to them; "" is the file itself."""
+        return {self.key: self.tensors, **self.others}
 
 
 def read_weights(data: bytes) -> Weights:
@@ -45,6 +53,25 @@ def read_weights(data: bytes) -> Weights:
                 return Weights(read_torchscript(archive))
     if data.lstrip()[:1] == b"<":
         raise InputError("it is a web page, not a weights file; the server answered with something else than the file")
-    from facecure.weights.pytorch import read_pytorch
+    if _is_safetensors(data):
+        return Weights(_read_safetensors(data))
+    from facecure.weights.pytorch import read_states
 
-    return Weights(read_pytorch(data))
+    (key, tensors), *others = read_states(data).items()
+    return Weights(tensors, key=key, others=dict(others))
+
+
+def _is_safetensors(data: bytes) -> bool:
+    """Return whether the bytes begin as safetensors do: the length of a JSON object, and that."""
+    return len(data) > 8 and 8 + int.from_bytes(data[:8], "little") <= len(data) and data[8:9] == b"{"
+
+
+def _read_safetensors(data: bytes) -> dict[str, Tensor]:
+    try:
+        from safetensors.torch import load
+    except ImportError as error:
+        raise MissingDependency("safetensors", "cpu") from error
+    try:
+        return dict(load(data))
+    except Exception as error:  # the package's own kinds
+        raise InputError(f"it is no safetensors file, or a damaged one: {error}") from error

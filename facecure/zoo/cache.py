@@ -15,6 +15,7 @@ from typing import Any
 
 from facecure.atomic import write_whole
 from facecure.errors import DigestMismatch, InputError
+from facecure.extractors.networks import LOOKALIKES
 from facecure.extractors.spec import ExtractorSpec
 from facecure.zoo.archive import is_archive, unpack
 from facecure.zoo.catalogue import ZooEntry, ZooFile
@@ -58,7 +59,7 @@ class ModelCache:
         """
         self._take_in(entry)
         for file in entry.files:
-            self._verify(file, self.path(file), "in the cache")
+            self._verify(entry, file, self.path(file), "in the cache")
         return [self.path(file) for file in entry.files]
 
     def spec(self, entry: ZooEntry) -> ExtractorSpec:
@@ -93,11 +94,12 @@ class ModelCache:
         self.files(entry)
         return remarks
 
-    def add(self, entry: ZooEntry, files: Sequence[Path]) -> list[str]:
+    def add(self, entry: ZooEntry, files: Sequence[Path], *, replace: bool = False) -> list[str]:
         """Return remarks on files that somebody has, now copied into the cache; an archive gives what is inside.
 
-        For an entry of several files they are told apart by name or checksum. Raises `InputError` or `DigestMismatch`,
-        and leaves the cache as it is, where one is not what the entry names.
+        For an entry of several files they are told apart by name or checksum. With `replace` they take the place of
+        what was pinned when it first came; what a publisher says of them is enforced all the same. Raises `InputError`
+        or `DigestMismatch`, and leaves the cache as it is, where one is not what the entry names.
         """
         require(entry)
         placed: dict[str, Path] = {}
@@ -112,10 +114,30 @@ class ModelCache:
                         unpack(given, given.name, _member(file), placed[file.name])
                     else:
                         shutil.copyfile(given, placed[file.name])
-                return self._admit(entry, placed, f"added from {', '.join(str(given) for given in files)}")
+                origin = f"added from {', '.join(str(given) for given in files)}"
+                return self._admit(entry, placed, origin, pinned=not replace)
             finally:
                 for place in placed.values():
                     place.unlink(missing_ok=True)
+
+    def remove(self, entry: ZooEntry) -> list[Path]:
+        """Delete an entry's files, exports, certificates and pins; return the files and folders that were there.
+
+        Entries that share a file lose it together.
+        """
+        exports = [folder for folder in self.folder.glob(f"exports/{entry.name}-*") if _made_for(folder, entry.name)]
+        there = [path for path in [*map(self.path, entry.files), *exports] if path.exists()]
+        if not there and not any(file.name in self.lock() for file in entry.files):
+            return []
+        with self._writing():
+            known = self.lock()
+            for file in entry.files:
+                known.pop(file.name, None)
+            # the pins go first: a file without one is taken in again as if it had been placed by hand
+            write_whole(self.folder / "lock.json", json.dumps(known, indent=1, sort_keys=True))
+            for path in there:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return there
 
     def how_to_get(self, entry: ZooEntry, files: Sequence[ZooFile]) -> str:
         """Return the ways in which a person gets an entry's files."""
@@ -156,17 +178,21 @@ class ModelCache:
             came.unlink(missing_ok=True)
             unpacked.unlink(missing_ok=True)
 
-    def _admit(self, entry: ZooEntry, placed: dict[str, Path], origin: str) -> list[str]:
-        """Return remarks on files that are moved into the cache and the lock file, if they are what they should be."""
+    def _admit(self, entry: ZooEntry, placed: dict[str, Path], origin: str, *, pinned: bool = True) -> list[str]:
+        """Return remarks on files that are moved into the cache and the lock file, if they are what they should be.
+
+        With `pinned` they must be those that came first, where no publisher says what they are.
+        """
         remarks: list[str] = []
-        known = self.lock()
+        known = {name: facts for name, facts in self.lock().items() if pinned or name not in placed}
         for file in entry.files:
             if file.name not in placed:
                 continue
             place = placed[file.name]
-            sha256 = self._verify(file, place, origin)
+            sha256 = self._verify(entry, file, place, origin, pinned=pinned)
             if file.name not in known and not (file.sha256 or file.md5):
                 remarks.append(f"{file.name}: no checksum is published; SHA-256 {sha256} is enforced from now on")
+                remarks += [f"{file.name}: {note}" for note in (LOOKALIKES.get(entry.architecture or ""),) if note]
                 if file.reported and file.reported != sha256:
                     remarks.append(f"{file.name}: others report SHA-256 {file.reported}; is this the file you mean?")
             facts = {"sha256": sha256, "size": place.stat().st_size, "origin": origin}
@@ -182,20 +208,25 @@ class ModelCache:
         write_whole(self.folder / "lock.json", json.dumps(known, indent=1, sort_keys=True))
         return remarks
 
-    def _verify(self, file: ZooFile, place: Path, origin: str) -> str:
+    def _verify(self, entry: ZooEntry, file: ZooFile, place: Path, origin: str, *, pinned: bool = True) -> str:
         """Return a file's SHA-256; raises `DigestMismatch` where it is not the published or pinned one."""
         with place.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
-        pinned = self.lock().get(file.name, {}).get("sha256")
+        first = self.lock().get(file.name, {}).get("sha256") if pinned else None
         lock = f"{self.folder / 'lock.json'}, where it was pinned when it first came,"
-        promises = [("SHA-256", found, file.sha256, "its publisher"), ("SHA-256", found, pinned, lock)]
-        if file.md5 and pinned is None:
+        promises = [("SHA-256", found, file.sha256, "its publisher"), ("SHA-256", found, first, lock)]
+        if file.md5 and first is None:
             with place.open("rb") as stream:
                 md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
             promises.append(("MD5", md5, file.md5, "its publisher"))
         for kind, have, wanted, who in promises:
             if wanted is not None and have != wanted:
                 cure = f"; delete {place} to get it again" if place == self.path(file) else ""
+                if who == lock:
+                    cure += (
+                        f"; if it is the one you mean, facecure models add FILE --as {entry.name} --replace, or "
+                        f"facecure models remove {entry.name} to begin anew"
+                    )
                 raise DigestMismatch(
                     f"{file.name}, {origin}: {kind} is {have}, {who} says {wanted}: it is damaged or another file{cure}"
                 )
@@ -227,6 +258,11 @@ class ModelCache:
         with stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
+
+
+def _made_for(folder: Path, name: str) -> bool:
+    """Return whether a folder of exports, NAME-DIGEST, is that of this name and not of a longer one."""
+    return folder.name.rpartition("-")[0] == name
 
 
 def _member(file: ZooFile) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,22 @@ def test_every_face_gets_its_own_row(depth, count):
     np.testing.assert_allclose(made.embed(faces(count)).vectors, expected, rtol=1e-6)
     assert made.most == min(depth, -(-count // 4))
     assert made.under_way == 0
+
+
+class First(Late):
+    """Embeds a face as its leftmost column."""
+
+    def _start(self, number):
+        return lambda: self._blocks[number][..., 0].mean(axis=2)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_the_mirrored_faces_embedding_is_added_where_the_spec_says_so(count):
+    made = First(2)
+    made.spec = replace(SPEC, mirror=True)
+    columns = faces(count).pixels.astype(np.float64).mean(axis=1)
+    np.testing.assert_allclose(made.embed(faces(count)).vectors, columns[:, 0] + columns[:, -1], rtol=1e-6)
+    assert made.spec.digest("0" * 64) != SPEC.digest("0" * 64)
 
 
 def test_blocks_begin_at_a_cache_line():

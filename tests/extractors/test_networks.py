@@ -16,8 +16,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from facecure.errors import InputError  # noqa: E402
-from facecure.extractors.networks import ARCHITECTURES, build_network  # noqa: E402
-from facecure.extractors.networks.network import load  # noqa: E402
+from facecure.extractors.networks import ARCHITECTURES, LOOKALIKES, build_network  # noqa: E402
+from facecure.extractors.networks.network import load, load_one  # noqa: E402
 
 from .official.filled import filled, picture  # noqa: E402
 
@@ -45,7 +45,8 @@ def official(name: str) -> dict:
 def test_every_architecture_of_a_published_file_is_compared_with_its_code():
     own = {name for name in ARCHITECTURES if name.startswith(("tiny-", "mobilefacenet-"))}  # test_packaged, test_torch
     elsewhere = {"dlib-resnet", "keras"}  # tests/weights
-    same = {"inception-resnet-v1-keras-512"}  # the one with 128 values but for its last layer
+    # the one with 128 values but for its last layer; OpenAI's but for its activation
+    same = {"inception-resnet-v1-keras-512", "clip-vit-b32-gelu"}
     assert set(NAMES) == set(ARCHITECTURES) - own - elsewhere - same
 
 
@@ -105,6 +106,58 @@ def test_another_networks_file_is_refused_with_counts(other):
     network = build_network("iresnet34")
     with pytest.raises(InputError, match=r"\d+ of 276 tensors fit; \d+ (missing|left over)"):
         load(network, official(other))
+
+
+def test_a_variance_below_zero_is_refused():
+    tensors = dict(official("iresnet18"))
+    tensors["bn1.running_var"] = tensors["bn1.running_var"].clone()
+    tensors["bn1.running_var"][3] = -1e-9
+    with pytest.raises(InputError, match=r"1 with a variance below zero \(bn1\.running_var\)"):
+        load(build_network("iresnet18"), tensors)
+
+
+HEAD = {"weight": torch.ones(10, 512)}
+CHECKPOINTS = {
+    "the only one that fits": (lambda s: {"state_dict_backbone": s, "state_dict_softmax_fc": HEAD}, None, None),
+    "the one that is named": (lambda s: {"model": s, "ema": {k: v + 1 for k, v in s.items()}}, "model", None),
+    "two that fit": (lambda s: {"model": s, "ema": s}, None, r"'model', 'ema' fit: name one .* state = \"ema\""),
+    "none that fits": (lambda s: {"fc": HEAD, "": HEAD}, None, r"(?s)2 state dicts, of which none fits:.*fc: 0 of 156"),
+    "a name that is not there": (lambda s: {"model": s}, "ema", r"no state dict 'ema' but 'model'"),
+}
+
+
+@pytest.mark.parametrize("case", CHECKPOINTS)
+def test_of_several_state_dicts_the_one_that_fits_is_loaded(case):
+    wrap, key, says = CHECKPOINTS[case]
+    tensors, network = official("iresnet18"), build_network("iresnet18")
+    if says is None:
+        load_one(network, wrap(tensors), key)
+        assert torch.equal(network.bn1.weight, tensors["bn1.weight"])
+        return
+    with pytest.raises(InputError, match=says):
+        load_one(network, wrap(tensors), key)
+
+
+def test_openclips_clip_differs_in_its_activation_alone():
+    with torch.no_grad():
+        quick, exact = (build_network(name).eval() for name in ("clip-vit-b32", "clip-vit-b32-gelu"))
+        for network in (quick, exact):
+            load(network, official("clip-vit-b32"))
+        x = torch.linspace(-3, 3, 7)
+        block = exact.transformer.resblocks[0].mlp
+        torch.testing.assert_close(block.gelu(x), x * (1 + torch.erf(x / 2**0.5)) / 2)
+        faces = torch.from_numpy(picture(224, 224))
+        one, other = (torch.nn.functional.normalize(network(faces)) for network in (quick, exact))
+    assert ((1 - (one * other).sum(1)) > 1e-6).all()  # one file, two networks
+
+
+def test_what_tensors_cannot_tell_apart_is_said_of_both():
+    assert set(LOOKALIKES) <= set(ARCHITECTURES)
+    for name, note in LOOKALIKES.items():
+        (other,) = [one for one in LOOKALIKES if f"fit {one}," in note]
+        assert f"fit {name}," in LOOKALIKES[other]
+        shapes = [{k: v.shape for k, v in build_network(n).state_dict().items()} for n in (name, other)]
+        assert shapes[0] == shapes[1]
 
 
 def same(network, tensors) -> bool:

@@ -207,6 +207,8 @@ CHANGES_EMBEDDINGS = {
     "std": (CONTRACT, ("[128.0, 128.0, 128.0]", "[128, 128, 127.5]")),
     "embedding size": (CONTRACT, ("size = 128", "size = 64")),
     "normalise": (CONTRACT, ("normalise = true", "normalise = false")),
+    "mirror": (CONTRACT, ("normalise = true", "normalise = true, mirror = true")),
+    "state": (CONTRACT, ('name = "xiaoccer_mfn"', 'name = "xiaoccer_mfn"\nstate = "ema"')),
     "canvas": (CONTRACT, ("canvas = [112, 112]", "canvas = [112, 113]")),
     "template": (CONTRACT, ("38.2946", "38.2947")),
     "region": (CONTRACT, ("[8, 0, 104, 112]", "[8, 0, 104, 111]")),

@@ -146,10 +146,25 @@ MISTAKES = {
     ),
     "a subclass": (edit_config(lambda c: c.update(class_name="Mine")), "class 'Mine'"),
     "a layer that reads nothing": (edit_config(cut_loose), "layers dense have no inputs"),
+    "a shape of other size": (set_layer("Reshape", target_shape=[1, 1, 17]), r"Reshape of 16 values to \[1, 1, 17\]"),
+    "a shape that does not divide": (set_layer("Reshape", target_shape=[1, 5, -1]), r"16 values to \[1, 5, -1\]"),
+    "what torch refuses": (
+        set_layer("DepthwiseConv2D", padding="valid", kernel_size=[99, 99]),
+        r"depthwise_conv2d, DepthwiseConv2D, cannot be built or called with inputs \(8,",
+    ),
+    "a config that is not one": (set_layer("Dense", units="many"), "layer dense, Dense, cannot be built"),
     "another order": (swap_names, r"20 of 22 tensors fit; 2 missing .* 2 left over \(dense:bias"),
     "a weight less": (drop_bias, "21 of 22 tensors fit; 1 missing"),
     "another shape": (set_layer("Dense", units=9), r"2 of another shape .*\(7, 512\) instead of \(9, 512\)"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("target", [[1, 1, -1], [-1, 1, 16], [1, -1, 16]])
+def test_a_reshape_may_leave_one_side_open(changed, target):
+    made, _ = network(changed(set_layer("Reshape", target_shape=target)))
+    with torch.no_grad():
+        found = made(torch.from_numpy(picture(32, 32))).numpy()
+    np.testing.assert_allclose(found, OUTPUTS["efficient"], rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

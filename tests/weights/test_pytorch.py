@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from facecure.errors import InputError  # noqa: E402
 from facecure.weights import read_weights  # noqa: E402
+from facecure.weights.pytorch import read_pytorch  # noqa: E402
 
 STATE = OrderedDict(a=torch.arange(3.0), b=torch.ones(2, 2).half())
 
@@ -22,7 +23,17 @@ def saved(content, **options) -> bytes:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"epoch": 3, "state_dict": s, "optimizer": {"lr": [1]}}])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s,
+        lambda s: {"epoch": 3, "state_dict": s, "optimizer": {"lr": [1]}},
+        lambda s: s | {"epoch": 3},
+        lambda s: {"model": {"state_dict": s, "epoch": 3}},
+        lambda s: {"net": s, "optimizer": {"state": {0: {"momentum": torch.ones(3)}}, "param_groups": [{"lr": 0.1}]}},
+    ],
+    ids=["alone", "in a checkpoint", "beside an epoch", "deeper", "beside an optimiser's"],
+)
 def test_a_state_dict_is_found(wrap, zipped):
     found = read_weights(saved(wrap(STATE), _use_new_zipfile_serialization=zipped)).tensors
     assert found.keys() == STATE.keys()
@@ -32,16 +43,36 @@ def test_a_state_dict_is_found(wrap, zipped):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ({"a": STATE, "b": STATE}, "2 state dicts"),
-        ({"epoch": 1}, "0 state dicts"),
-        ([1, 2], "0 state dicts"),
-        ({}, "0 state dicts"),
-        (torch.ones(3), "0 state dicts"),
+        ({"epoch": 1, "best": {"loss": 2.0}}, "no state dict, but a dict with the keys epoch, best"),
+        ([1, 2], "no state dict, but a list"),
+        ({}, "no state dict, but an empty dict"),
+        (torch.ones(3), "no state dict, but a Tensor"),
+        ({0: torch.ones(3)}, "no state dict, but a dict with the keys 0"),
     ],
 )
-def test_other_content_is_counted(content, says):
+def test_other_content_is_named(content, says):
     with pytest.raises(InputError, match=says):
         read_weights(saved(content))
+
+
+def test_all_state_dicts_of_a_checkpoint_are_there_by_their_keys():
+    checkpoint = {"backbone": STATE, "head": {"weight": torch.ones(1)}, "ema": {"model": STATE, "steps": 3}}
+    found = read_weights(saved(checkpoint)).states
+    assert {key: list(state) for key, state in found.items()} == {
+        "backbone": ["a", "b"], "head": ["weight"], "ema.model": ["a", "b"]
+    }  # fmt: skip
+    with pytest.raises(InputError, match=r"3 state dicts, not one: backbone, head, ema\.model"):
+        read_pytorch(saved(checkpoint))
+
+
+def test_safetensors_are_read():
+    safetensors = pytest.importorskip("safetensors.torch")
+    data = safetensors.save(dict(STATE))
+    found = read_weights(data).tensors
+    assert found.keys() == STATE.keys()
+    assert all(torch.equal(found[key], STATE[key]) for key in STATE)
+    with pytest.raises(InputError, match="safetensors file, or a damaged one"):
+        read_weights(data[:-1])
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -51,8 +82,11 @@ def test_a_pickle_that_needs_more_is_refused_with_a_recipe(tmp_path, zipped):
             return (open, (str(tmp_path / "written"), "w"))
 
     data = saved({"state_dict": STATE, "args": Attack()}, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(InputError, match=r"(?s)would run code.*container without network.*weights_only=False"):
+    with pytest.raises(InputError, match=r"(?s)would run code.*without network.*weights_only=False") as raised:
         read_weights(data)
+    said = str(raised.value).splitlines()[-1]
+    assert said.startswith("torch says: ")
+    assert said.endswith(".") and "\x1b" not in said and "io.open" in said  # noqa: PT018  # whole, and for any terminal
     assert not (tmp_path / "written").exists()
 
 

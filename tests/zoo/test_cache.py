@@ -14,6 +14,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from facecure.errors import DigestMismatch, InputError, MissingDependency  # noqa: E402
+from facecure.extractors.networks import LOOKALIKES  # noqa: E402
 from facecure.extractors.runtimes import open_extractor  # noqa: E402
 from facecure.types import Faces  # noqa: E402
 from facecure.zoo.cache import ModelCache  # noqa: E402
@@ -170,6 +171,62 @@ def test_a_file_that_somebody_has_is_added(cache, tmp_path):
     assert inside(cache) == {"plain.pt", "lock.json"}
 
 
+def test_another_file_takes_the_place_of_a_pinned_one_where_that_is_asked_for(cache, tmp_path):
+    one = entry(ZooFile("plain.pt", page="by hand"))
+    (tmp_path / "first.pt").write_bytes(PLAIN)
+    (tmp_path / "second.pt").write_bytes(other_weights())
+    cache.add(one, [tmp_path / "first.pt"])
+    with pytest.raises(DigestMismatch, match=r"facecure models add FILE --as plain --replace.*models remove plain"):
+        cache.add(one, [tmp_path / "second.pt"])
+    (remark,) = cache.add(one, [tmp_path / "second.pt"], replace=True)
+    assert sha256(other_weights()) in remark
+    assert cache.spec(one).verified_weights() == other_weights()
+    (tmp_path / "broken.pt").write_bytes(PLAIN[:-50])
+    with pytest.raises(InputError, match="is no tiny-plain"):
+        cache.add(one, [tmp_path / "broken.pt"], replace=True)
+    assert cache.spec(one).verified_weights() == other_weights()
+    published = entry(ZooFile("plain.pt", page="by hand", sha256=sha256(PLAIN)))
+    with pytest.raises(DigestMismatch, match="its publisher says"):
+        cache.add(published, [tmp_path / "second.pt"], replace=True)
+
+
+def test_what_is_removed_is_forgotten_with_its_exports(cache, tmp_path):
+    one, longer = entry(ZooFile("plain.pt", page="by hand")), entry(ZooFile("long.pt", page="p"), name="plain-long")
+    assert cache.remove(one) == []
+    assert not cache.folder.exists()  # looking changes nothing
+    (tmp_path / "mine.pt").write_bytes(PLAIN)
+    for each in (one, longer):
+        cache.add(each, [tmp_path / "mine.pt"])
+        (cache.folder / "exports" / f"{each.name}-0123456789abcdef").mkdir(parents=True)
+    removed = cache.remove(one)
+    assert removed == [cache.path(one.files[0]), cache.folder / "exports" / "plain-0123456789abcdef"]
+    assert not any(path.exists() for path in removed)
+    assert cache.lock().keys() == {"long.pt"}
+    assert (cache.folder / "exports" / "plain-long-0123456789abcdef").is_dir()
+    (tmp_path / "mine.pt").write_bytes(other_weights())
+    cache.add(one, [tmp_path / "mine.pt"])
+    assert cache.spec(one).verified_weights() == other_weights()
+
+
+def test_a_pin_without_its_file_is_forgotten_too(cache, tmp_path):
+    one = entry(ZooFile("plain.pt", page="by hand"))
+    (tmp_path / "mine.pt").write_bytes(PLAIN)
+    cache.add(one, [tmp_path / "mine.pt"])
+    cache.path(one.files[0]).unlink()
+    assert cache.remove(one) == []
+    assert cache.lock() == {}
+
+
+def test_a_network_that_tensors_cannot_tell_is_pointed_out(cache, tmp_path, monkeypatch):
+    monkeypatch.setitem(LOOKALIKES, "tiny-plain", "the same tensors fit tiny-fancy")
+    (tmp_path / "mine.pt").write_bytes(PLAIN)
+    remarks = cache.add(entry(ZooFile("plain.pt", page="by hand")), [tmp_path / "mine.pt"])
+    assert "plain.pt: the same tensors fit tiny-fancy" in remarks
+    (tmp_path / "known.pt").write_bytes(PLAIN)
+    published = entry(ZooFile("known.pt", page="by hand", sha256=sha256(PLAIN)))
+    assert cache.add(published, [tmp_path / "known.pt"]) == []  # a checksum says which it is
+
+
 def test_a_file_placed_by_hand_is_taken_in_at_first_use(cache):
     cache.folder.mkdir()
     (cache.folder / "plain.pt").write_bytes(PLAIN)
@@ -177,7 +234,7 @@ def test_a_file_placed_by_hand_is_taken_in_at_first_use(cache):
     assert cache.spec(one).sha256 == sha256(PLAIN)
     assert cache.lock()["plain.pt"]["origin"] == "placed by hand"
     (cache.folder / "plain.pt").write_bytes(other_weights())
-    with pytest.raises(DigestMismatch):
+    with pytest.raises(DigestMismatch, match=r"lock file.*facecure models add FILE --as plain --replace"):
         cache.spec(one).verified_weights()
 
 

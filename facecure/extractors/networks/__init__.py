@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 ARCHITECTURES = {
     "arcface-resnet34-keras": "iresnet:ArcFaceKeras",
     "clip-vit-b32": "clip:ClipVitB32",
+    "clip-vit-b32-gelu": "clip:ClipVitB32Gelu",
     "dlib-resnet": "dlib_resnet:DlibResNet",
     "inception-resnet-v1": "inception_resnet:InceptionResNetV1",
     "inception-resnet-v1-keras-128": "inception_resnet:InceptionResNetV1Keras",
@@ -39,6 +40,19 @@ ARCHITECTURES = {
     "tiny-plain": "tiny:Plain",
     "vgg-face-descriptor": "vgg:VggFaceDescriptor",
     "vgg-face-logits": "vgg:VggFaceLogits",
+}
+
+_EPSILON = "the same tensors fit {}, whose batch norms have another epsilon: embeddings differ slightly; which of the \
+two they are, only their source says"
+_GELU = "the same tensors fit {}, whose activation is another: embeddings differ by 1e-3; which of the two they are, \
+only their source says (OpenAI's files and OpenCLIP's “-quickgelu” ones: clip-vit-b32; OpenCLIP's others: \
+clip-vit-b32-gelu)"
+# what nobody can tell from a file, by architecture
+LOOKALIKES = {
+    "clip-vit-b32": _GELU.format("clip-vit-b32-gelu"),
+    "clip-vit-b32-gelu": _GELU.format("clip-vit-b32"),
+    **{f"iresnet{depth}": _EPSILON.format(f"magface-iresnet{depth}") for depth in (18, 50, 100)},
+    **{f"magface-iresnet{depth}": _EPSILON.format(f"iresnet{depth}") for depth in (18, 50, 100)},
 }
 
 

@@ -39,12 +39,12 @@ class _QuickGelu(nn.Module):
 class _Block(nn.Module):
     """Attention and a two-layer perceptron, each on normalised tokens and added."""
 
-    def __init__(self) -> None:
+    def __init__(self, gelu: type[nn.Module]) -> None:
         super().__init__()
         self.attn, self.ln_1 = _Attention(), nn.LayerNorm(_WIDTH)
         self.mlp = nn.Sequential()
         self.mlp.add_module("c_fc", nn.Linear(_WIDTH, 4 * _WIDTH))
-        self.mlp.add_module("gelu", _QuickGelu())
+        self.mlp.add_module("gelu", gelu())
         self.mlp.add_module("c_proj", nn.Linear(4 * _WIDTH, _WIDTH))
         self.ln_2 = nn.LayerNorm(_WIDTH)
 
@@ -66,6 +66,8 @@ class ClipVitB32(Network):
         r"|text_projection|logit_scale|input_resolution|context_length|vocab_size"
     )  # the text tower, beside visual.…
 
+    gelu: type[nn.Module] = _QuickGelu
+
     def __init__(self) -> None:
         super().__init__()
         self.class_embedding = nn.Parameter(torch.zeros(_WIDTH))
@@ -74,7 +76,7 @@ class ClipVitB32(Network):
         self.conv1 = nn.Conv2d(3, _WIDTH, _PATCH, _PATCH, bias=False)
         self.ln_pre = nn.LayerNorm(_WIDTH)
         self.transformer = nn.Module()
-        self.transformer.add_module("resblocks", nn.Sequential(*(_Block() for _ in range(_LAYERS))))
+        self.transformer.add_module("resblocks", nn.Sequential(*(_Block(self.gelu) for _ in range(_LAYERS))))
         self.ln_post = nn.LayerNorm(_WIDTH)
 
     def forward(self, faces: Tensor) -> Tensor:
@@ -87,3 +89,9 @@ class ClipVitB32(Network):
     def official(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the image tower's tensors; a `module.` of DataParallel goes before everything."""
         return super().official({key.removeprefix("module."): value for key, value in tensors.items()})
+
+
+class ClipVitB32Gelu(ClipVitB32):
+    """OpenCLIP's ViT-B-32 where its name does not end in quickgelu: the same tensors, and GELU itself."""
+
+    gelu = nn.GELU

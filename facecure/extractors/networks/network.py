@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
@@ -46,27 +47,65 @@ class Network(nn.Module):
 def load(network: Network, tensors: dict[str, Tensor]) -> int:
     """Return how many tensors were loaded: all of the network's, all of the file's, or none.
 
-    Raises `InputError` naming what is missing, left over, of another shape or not finite.
+    Raises `InputError` naming what is missing, left over, of another shape, not finite, or a variance below zero.
     """
-    found, own = network.official(tensors), network.state_dict()
-    # a counter that only training reads, and files from before PyTorch 0.4.1 do not have
-    counters = {key for key in own if key.endswith(".num_batches_tracked")}
+    found, complaint = _fitted(network, tensors)
+    if complaint:
+        raise InputError(complaint)
+    network.load_state_dict(found, strict=True)
+    return len(found) - len(_counters(network))
+
+
+def load_one(network: Network, states: dict[str, dict[str, Tensor]], key: str | None = None) -> int:
+    """Return how many tensors were loaded of the state dict under `key`, or else of the only one that fits.
+
+    Raises `InputError` where none or several fit, naming them; otherwise as `load`.
+    """
+    if key is not None:
+        if key not in states:
+            raise InputError(f"it has no state dict {key!r} but {_keys(states)}")
+        return load(network, states[key])
+    if len(states) == 1:
+        return load(network, *states.values())
+    complaints = {name: _fitted(network, tensors)[1] for name, tensors in states.items()}
+    fitting = [name for name, complaint in complaints.items() if not complaint]
+    if len(fitting) == 1:
+        return load(network, states[fitting[0]])
+    if fitting:
+        raise InputError(f'{_keys(fitting)} fit: name one in the spec with state = "{fitting[-1]}"')
+    reasons = "\n".join(f"  {name or 'the file itself'}: {complaint}" for name, complaint in complaints.items())
+    raise InputError(f"it holds {len(states)} state dicts, of which none fits:\n{reasons}")
+
+
+def _fitted(network: Network, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """Return the tensors under the network's names, and what is wrong with them, "" where nothing is."""
+    found, own, counters = network.official(tensors), network.state_dict(), _counters(network)
     found |= {key: own[key] for key in counters - found.keys()}
     shapes = {key: (tuple(found[key].shape), tuple(own[key].shape)) for key in own.keys() & found.keys()}
     other = [f"{key} {there} instead of {here}" for key, (there, here) in shapes.items() if there != here]
     broken = [key for key, value in found.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    negative = [key for key, value in found.items() if key.endswith("running_var") and bool((value < 0).any())]
     complaints = {
         "missing": sorted(own.keys() - found.keys()),
         "left over": sorted(found.keys() - own.keys()),
         "of another shape": sorted(other),
         "not finite": sorted(broken),
+        "with a variance below zero": sorted(negative),
     }
-    if any(complaints.values()):
-        fitting = len(shapes) - len(other) - len(counters)
-        kinds = [f"{len(names)} {kind} ({_some(names)})" for kind, names in complaints.items() if names]
-        raise InputError(f"{fitting} of {len(own) - len(counters)} tensors fit; {'; '.join(kinds)}")
-    network.load_state_dict(found, strict=True)
-    return len(found) - len(counters)
+    if not any(complaints.values()):
+        return found, ""
+    fitting = len(shapes) - len(other) - len(counters)
+    kinds = [f"{len(names)} {kind} ({_some(names)})" for kind, names in complaints.items() if names]
+    return found, f"{fitting} of {len(own) - len(counters)} tensors fit; {'; '.join(kinds)}"
+
+
+def _counters(network: Network) -> set[str]:
+    """Return the counters that only training reads, and files from before PyTorch 0.4.1 do not have."""
+    return {key for key in network.state_dict() if key.endswith(".num_batches_tracked")}
+
+
+def _keys(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) if name else "the file itself ('')" for name in names)
 
 
 def _some(names: list[str]) -> str:

@@ -72,8 +72,9 @@ class FixedBatchExtractor:
         if faces.geometry != self.spec.geometry:
             raise InputError(f"extractor {self.spec.name}: these faces were cut with another geometry than its spec's")
         with self._lock:
-            parts = list(self._passes(faces.pixels))
-        vectors = np.concatenate(parts) if parts else np.empty((0, self.spec.embedding_size), np.float32)
+            vectors = self._raw(faces.pixels)
+            if self.spec.mirror:
+                vectors += self._raw(np.ascontiguousarray(faces.pixels[:, :, ::-1]))
         bad = np.asarray(~np.isfinite(vectors).all(axis=1))
         if self.spec.normalise:
             norms = np.linalg.norm(np.where(bad[:, None], 0, vectors.astype(np.float64)), axis=1)
@@ -85,6 +86,11 @@ class FixedBatchExtractor:
                 f"{int(np.flatnonzero(bad)[0])} of {len(bad)}; check its preprocessing"
             )
         return Embeddings(vectors, self.digest)
+
+    def _raw(self, pixels: U8) -> F32:
+        """Return the network's own embeddings, float32 (N, D)."""
+        parts = list(self._passes(pixels))
+        return np.concatenate(parts) if parts else np.empty((0, self.spec.embedding_size), np.float32)
 
     def _passes(self, pixels: U8) -> Iterator[F32]:
         """Yield the raw embeddings of one pass after the other."""

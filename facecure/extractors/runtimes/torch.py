@@ -33,7 +33,7 @@ def load_network(spec: ExtractorSpec) -> tuple[nn.Module, str]:
         import torch  # noqa: F401
     except ImportError as error:
         raise MissingDependency("torch", "cpu") from error
-    from facecure.extractors.networks.network import load
+    from facecure.extractors.networks.network import load_one
     from facecure.weights import read_weights
 
     if spec.architecture is None:
@@ -45,7 +45,7 @@ def load_network(spec: ExtractorSpec) -> tuple[nn.Module, str]:
     try:
         weights = read_weights(data)
         network = build_network(spec.architecture, weights.config)
-        load(network, weights.tensors)
+        load_one(network, weights.states, spec.state)
     except InputError as error:
         raise InputError(f"extractor {spec.name}: {spec.weights} is no {spec.architecture}: {error}") from error
     return network.eval().requires_grad_(False), sha256

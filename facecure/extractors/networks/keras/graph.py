@@ -66,13 +66,24 @@ class KerasGraph(Network):
             if not ready:
                 raise InputError(f"its layers {', '.join(sorted({one[0] for one in waiting})[:4])} have no inputs")
             for name, number, reads in ready:
-                inputs = [known[read] for read in reads]
-                if _key(name) not in self.layers:
-                    self.layers[_key(name)] = self._layer(entries[name], name, [x.shape[1:] for x in inputs])
-                with torch.no_grad():
-                    known[name, number] = self.layers[_key(name)](*inputs)
+                known[name, number] = self._first_call(entries[name], name, [known[read] for read in reads])
                 self.calls.append((name, number, reads))
             waiting = [one for one in waiting if one not in ready]
+
+    def _first_call(self, entry: dict[str, Any], name: str, inputs: list[Tensor]) -> Tensor:
+        """Return a layer's output, making the layer where it is not there; whatever goes wrong is the file's doing."""
+        try:
+            if _key(name) not in self.layers:
+                self.layers[_key(name)] = self._layer(entry, name, [x.shape[1:] for x in inputs])
+            with torch.no_grad():
+                found: Tensor = self.layers[_key(name)](*inputs)
+        except InputError:
+            raise
+        except Exception as error:  # a config may hold anything, and torch has an error of its own for each
+            shapes = ", ".join(str(tuple(x.shape[1:])) for x in inputs)
+            layer = f"layer {name}, {entry.get('class_name')},"
+            raise InputError(f"{layer} cannot be built or called with inputs {shapes}: {error}") from error
+        return found
 
     @staticmethod
     def _layer(entry: dict[str, Any], name: str, shapes: list[Sequence[int]]) -> nn.Module:

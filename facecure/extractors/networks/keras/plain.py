@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -104,11 +106,12 @@ class Reshape(KerasLayer):
         x = inputs[0]
         flat = (x.permute(0, 2, 3, 1) if x.ndim == 4 else x).flatten(1)
         target = list(self.config["target_shape"])
-        if len(target) == 1:
-            return flat
-        if len(target) != 3:
-            raise InputError(f"layer {self.config['name']}: Reshape to {target} is not known")
-        return flat.reshape(-1, *target).permute(0, 3, 1, 2)
+        if -1 in target:  # the side that Keras leaves to be found, as torch is to find the batch
+            target[target.index(-1)] = flat.shape[1] // max(1, prod(side for side in target if side != -1))
+        if len(target) not in (1, 3) or prod(target) != flat.shape[1]:
+            asked = self.config["target_shape"]
+            raise InputError(f"layer {self.config['name']}: Reshape of {flat.shape[1]} values to {asked} is not known")
+        return flat if len(target) == 1 else flat.reshape(-1, *target).permute(0, 3, 1, 2)
 
 
 class Same(KerasLayer):
