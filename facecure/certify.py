@@ -19,7 +19,7 @@ from facecure.extractors.runtimes import Runtime, open_extractor
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.runtimes.tuning import BATCHES, faces_per_second, fastest_batch
 from facecure.extractors.spec import Precision
-from facecure.kernels import available_threads
+from facecure.kernels import thread_count
 from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import read_sets
 from facecure.protocols.paired import paired_rows
@@ -84,7 +84,7 @@ def certify(
     """
     spec = find_spec(extractor)
     exports = Exports(spec)
-    threads = threads or available_threads()
+    threads = thread_count(threads)
     reference = open_extractor(spec, threads=threads, device=device)
     finder = find_detector(detector)
     if spec.geometry.mode == "align" and finder is None:

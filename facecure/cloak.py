@@ -18,7 +18,7 @@ from facecure.environment import environment
 from facecure.errors import InputError
 from facecure.extractors.runtimes.torch import load_network, state_sha256, torch_threads
 from facecure.extractors.spec import ExtractorSpec
-from facecure.kernels import available_threads
+from facecure.kernels import thread_count
 from facecure.kernels.device import torch_device
 from facecure.ledger import Ledger
 from facecure.pictures.manifest import read_sets
@@ -143,7 +143,7 @@ def cloak(
         "device": str(where),
     }  # fmt: skip
     ledger = Ledger(Path(out), parameters, [*COLUMNS, *(f"shift_{model.name}" for model in models)])
-    threads = threads or available_threads()
+    threads = thread_count(threads)
     run = CloakRun(
         ledger, tools, finder, seed=seed, threads=threads, trace=Path(trace) if trace else None, progress=progress,
         image_format=image_format, exif=keep_exif,

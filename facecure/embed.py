@@ -14,7 +14,7 @@ import numpy as np
 from facecure.errors import InputError
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec
-from facecure.kernels import available_threads
+from facecure.kernels import thread_count
 from facecure.pictures.detect import FaceFinder
 from facecure.pictures.load import load_faces
 from facecure.store import EmbeddingStore
@@ -89,7 +89,7 @@ def embed(
         return all(sha256 in column.known for column in columns)
 
     loaded = load_faces(
-        samples, geometries, detector if aligned else None, threads or available_threads(), known, ahead=2 * together
+        samples, geometries, detector if aligned else None, thread_count(threads), known, ahead=2 * together
     )
     try:
         for done, item in enumerate(loaded, start=1):

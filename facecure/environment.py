@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facecure import _core
-from facecure.kernels import available_threads
+from facecure.kernels import thread_budget
 
 EXTRAS = {
     "cpu": ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "safetensors", "faiss-cpu"),
@@ -35,6 +35,7 @@ def version_of(package: str) -> str | None:
 def environment() -> dict[str, Any]:
     """Return the versions, processor and build that a report states."""
     build = _core.build_info()
+    budget = thread_budget()
     packages = (*_BASE, *dict.fromkeys(p for group in EXTRAS.values() for p in group))
     return {
         "python": platform.python_version(),
@@ -42,7 +43,8 @@ def environment() -> dict[str, Any]:
         "cpu": _cpu_info("model name") or platform.processor() or "unknown",
         "cpu_simd": _simd(build),
         "cpu_flags": _cpu_flags(),
-        "threads": available_threads(),
+        "threads": budget.threads,
+        "threads_by": budget.why,
         "cuda_built": build["cuda"],
         "cuda_devices": build["cuda_devices"],
         "commit": build["commit"] or "unknown",

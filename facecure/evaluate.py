@@ -14,7 +14,7 @@ from facecure.errors import InputError
 from facecure.extractors.runtimes import Runtime
 from facecure.extractors.runtimes.torch import load_network
 from facecure.extractors.spec import Precision
-from facecure.kernels import available_threads
+from facecure.kernels import thread_count, thread_limit
 from facecure.kernels.device import torch_device
 from facecure.pictures.detect import FaceFinder
 from facecure.pictures.load import stack_faces
@@ -147,7 +147,8 @@ def evaluate(
             contents = [table.sha256[row] for row in usable]
             search = _end_to_end(extractor, samples, contents, finder, training, keep, threads, device, progress)
         for repeat in range(splits):
-            found = search(make_split(samples, names, protocol, seed, repeat, last=_last(recogniser, protocol)))
+            with thread_limit(threads):  # a recogniser takes no number
+                found = search(make_split(samples, names, protocol, seed, repeat, last=_last(recogniser, protocol)))
             for name in names:
                 outcomes.setdefault((name, spec.name), []).append(found[name])
             progress("identification", number * splits + repeat + 1, len(ready) * splits)
@@ -204,7 +205,7 @@ def _end_to_end(
     network, _ = load_network(spec)
     aligned = finder if spec.geometry.mode == "align" else None
     kept, faces, _ = stack_faces(
-        samples, spec.geometry, aligned, threads or available_threads(),
+        samples, spec.geometry, aligned, thread_count(threads),
         lambda done: progress(f"faces of {spec.name}", done, len(samples)),
     )  # fmt: skip
     if len(kept) != len(samples):

@@ -20,7 +20,7 @@ from facecure.errors import InputError
 from facecure.extractors.runtimes.torch import load_network, torch_threads
 from facecure.extractors.spec import ExtractorSpec, RobustTraining
 from facecure.extractors.spec_file import spec_text
-from facecure.kernels import available_threads
+from facecure.kernels import thread_count
 from facecure.kernels.device import torch_device
 from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import PictureSets, read_samples, read_sets
@@ -80,7 +80,7 @@ def train_robust(
         raise InputError(f"{parent.name} aligns faces: name yunet of the zoo or a YuNet ONNX file with --detector")
     sets = _public(clean, cloaked, unprotected, everybody=recipe == "matching")
     _check_apart({s.identity for s in sets.samples}, evaluated)
-    threads = threads or available_threads()
+    threads = thread_count(threads)
     kept, faces, faceless = stack_faces(
         sets.samples, parent.geometry, finder, threads, lambda done: progress("faces", done, len(sets.samples))
     )

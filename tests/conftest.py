@@ -11,6 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+import facecure  # noqa: F401  # before torch: it says how OpenMP waits
+
 SHARED = {"assets": "FACECURE_ASSETS", "golden": "FACECURE_GOLDEN"}
 
 
@@ -46,6 +48,14 @@ def save_onnx(file: Path, nodes, inputs, outputs, weights=None) -> Path:
     onnx.checker.check_model(model)
     onnx.save(model, file)
     return file
+
+
+@pytest.fixture
+def many_cpus(monkeypatch):
+    """Let any number of threads run up to eight, whatever the machine has: results depend on none."""
+    from facecure.kernels import threads
+
+    monkeypatch.setattr(threads, "_budget", threads.ThreadBudget(8, 8, "a test's"))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ def info() -> None:
     """Versions, processor, what was built, and which extras are installed."""
     found = environment()
     table = Table("", "", show_header=False, box=None)
+    found["threads"] = f"{found['threads']} ({found['threads_by']})"
     for key in ("python", "platform", "cpu", "cpu_simd", "threads", "cuda_built", "cuda_devices", "commit"):
         table.add_row(key.replace("_", " "), str(found[key]))
     table.add_row("packages", ", ".join(f"{name} {version}" for name, version in found["versions"].items()))

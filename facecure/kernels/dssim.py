@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from facecure import _core
-from facecure.kernels.threads import available_threads
+from facecure.kernels.threads import thread_count
 from facecure.types import F32, F64
 
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -47,7 +47,7 @@ def dssim_planes(
         weights=source.weights,
         centre=CENTRE,
         luminance=C1,
-        threads=threads or available_threads(),
+        threads=thread_count(threads),
         simd=simd,
     )
     windows = max(1, source.contrast.shape[1] * source.contrast.shape[2])

@@ -10,7 +10,7 @@ import numpy as np
 
 from facecure import _core
 from facecure.kernels.dssim import C1, CENTRE, A, DssimSource, dssim_planes_numpy
-from facecure.kernels.threads import available_threads
+from facecure.kernels.threads import thread_count
 from facecure.types import F32, F64
 
 RHO = 0.95  # of Adadelta, specification §3
@@ -101,7 +101,7 @@ def fawkes_step(
         better=np.zeros(count, bool) if move is None else move.better,
         rate=move.rate if move else 0.0, rho=RHO, epsilon=epsilon,
         kick=move.kick if move else 0.0, forget=bool(move and move.forget), frozen=bool(move and move.frozen),
-        bound=bound, threads=threads or available_threads(), simd=simd,
+        bound=bound, threads=thread_count(threads), simd=simd,
     )  # fmt: skip
     of_pictures: F64 = value.reshape(count, 3).sum(axis=1) / denominator(source.centred.shape)
     return of_pictures

@@ -8,7 +8,7 @@ import numpy as np
 
 from facecure import _core
 from facecure.kernels.fawkes import View
-from facecure.kernels.threads import available_threads
+from facecure.kernels.threads import thread_count
 from facecure.types import F32, F64
 
 
@@ -61,7 +61,7 @@ def lowkey_step(
         visible_weight=visible_weight,
         step=step,
         mirrored=kind.mirrored,
-        threads=threads or available_threads(),
+        threads=thread_count(threads),
         simd=simd,
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from facecure import _core
 from facecure.errors import InputError
+from facecure.kernels.threads import thread_count
 from facecure.types import F32, U8
 
 Layout = Literal["NHWC", "NCHW"]
@@ -54,7 +55,7 @@ def normalise_faces(faces: U8, normalise: Normalise, out: F32, *, layout: Layout
         channels=normalise.channels,
         planar=layout == "NCHW",
         out=out,
-        threads=threads,
+        threads=thread_count(threads),
     )
 
 

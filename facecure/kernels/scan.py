@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facecure import _core
-from facecure.kernels.threads import available_threads
+from facecure.kernels.threads import thread_count
 from facecure.types import F32, F64, I64
 
 _PANEL = 32  # probes that the native scan keeps side by side
@@ -72,7 +72,7 @@ class Reach:
 def quantize(vectors: F32, *, threads: int = 0) -> Quantized:
     """Return finite float32 (N, D) vectors quantised to nearest even, each by its largest |value| / 127."""
     return Quantized(
-        *_core.quantize(vectors=np.ascontiguousarray(vectors), threads=threads or available_threads()),
+        *_core.quantize(vectors=np.ascontiguousarray(vectors), threads=thread_count(threads)),
     )
 
 
@@ -125,7 +125,7 @@ def near_rows(
         best=reach.best,
         best_label=reach.label,
         most=most,
-        threads=threads or available_threads(),
+        threads=thread_count(threads),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from facecure import _core
-from facecure.kernels.threads import available_threads
+from facecure.kernels.threads import thread_count
 from facecure.types import F32, F64, I64
 
 
@@ -24,7 +24,7 @@ def segment_nearest(
         starts=starts,
         probe=probe,
         segment=segment,
-        threads=threads or available_threads(),
+        threads=thread_count(threads),
     )
 
 

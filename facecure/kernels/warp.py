@@ -12,7 +12,7 @@ from facecure import _core
 from facecure.errors import InputError
 from facecure.kernels.bf16 import BF16, to_bf16
 from facecure.kernels.normalise import Layout, Normalise
-from facecure.kernels.threads import available_threads
+from facecure.kernels.threads import thread_count
 from facecure.types import F32, F64, U8
 
 Border = Literal["black", "replicate"]
@@ -99,7 +99,7 @@ def warp_faces(
         table=table,
         channels=(0, 1, 2) if normalise is None else normalise.channels,
         planar=layout == "NCHW" if layout else normalise is not None,
-        threads=threads or available_threads(),
+        threads=thread_count(threads),
         simd=simd,
     )
 

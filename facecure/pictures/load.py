@@ -13,6 +13,7 @@ import numpy as np
 from facecure.pictures.align import cut_face
 from facecure.pictures.decode import UnreadablePicture, decode
 from facecure.pictures.detect import FaceFinder, Found
+from facecure.pictures.opencv import opencv_on_one_thread
 from facecure.types import U8, Exclusion, FaceGeometry, Faces, Sample
 
 
@@ -74,7 +75,7 @@ def load_faces(
 
     most = max(8 * threads, ahead)
     pending: deque[Future[Loaded]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+    with opencv_on_one_thread(), ThreadPoolExecutor(threads) as pool:
         try:
             for sample in samples:
                 pending.append(pool.submit(load, sample))

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from facecure.atomic import write_whole
 from facecure.errors import InputError
+from facecure.extractors.runtimes.torch import torch_threads
 from facecure.extractors.spec import ExtractorSpec
 from facecure.protocols.recognisers import Training
 from facecure.protocols.split import Protected, Split
@@ -114,6 +115,7 @@ class EndToEnd:
             write_whole(file, found.tobytes())
         return found
 
+    @torch_threads()
     def _trained(self, rows: I64, labels: I64) -> I64:
         classes, targets = np.unique(labels, return_inverse=True)
         if len(classes) < 2:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from facecure.extractors.runtimes.torch import torch_threads
+from facecure.kernels import available_threads
 from facecure.protocols.linear_released import Fit, TrainingSet
 from facecure.protocols.multinomial import STEPS, Point, Problems, evaluate, fit_alone, inverses_at, minimise
 from facecure.protocols.multinomial_blocks import Inverses
@@ -29,14 +30,14 @@ def fit_exactly(vectors: F32, enrolled: I64, labels: I64, sets: Sequence[Trainin
     """Return whom the minimum of each training set takes the rows asked for.
 
     `vectors` float32 (M, D) is the table, `enrolled` everybody's rows of it and `labels` whose they are; each set has
-    two classes at least. Blocks of sets are solved side by side, on as many threads as torch may use.
+    two classes at least. Blocks of sets are solved side by side, on all threads available.
     """
     gallery = _Gallery(vectors, enrolled, labels, np.concatenate([enrolled, *(each.own for each in sets)]))
     people = {label: np.sort(enrolled[labels == label]) for label in np.unique(labels).tolist()}
     known = [i for i, each in enumerate(sets) if each.label in people]
     same = [i for i in known if np.array_equal(np.sort(sets[i].own), people[sets[i].label])]
     found: dict[int, Fit] = {}
-    workers = torch.get_num_threads()
+    workers = available_threads()
     # threads of our own: a person's matrices are too small to share among threads, people are many
     with torch_threads(1), ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         jobs: list[tuple[list[int], _Start | None]] = [([i], None) for i in sorted({*range(len(sets))} - {*known})]

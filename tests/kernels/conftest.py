@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from facecure import _core
 from facecure.kernels import DssimSource
@@ -10,6 +11,11 @@ from facecure.kernels import DssimSource
 SIMD = ["scalar", "avx2", "avx512"]
 AVAILABLE = SIMD[: SIMD.index(_core.build_info()["simd"]) + 1]
 BITS = [*AVAILABLE, "device"]  # the last: what the CUDA twin computes, on the CPU
+
+
+@pytest.fixture(autouse=True)
+def _many_cpus(many_cpus):
+    """Numbers of threads are the tests' own here."""
 
 
 def window() -> np.ndarray:

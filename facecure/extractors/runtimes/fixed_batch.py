@@ -14,7 +14,7 @@ import numpy as np
 from facecure.errors import InputError
 from facecure.extractors.graph import sides
 from facecure.extractors.spec import ExtractorSpec, Precision
-from facecure.kernels import Normalise, available_threads, normalise_faces
+from facecure.kernels import Normalise, normalise_faces, thread_count
 from facecure.types import F32, U8, Embeddings, Faces
 
 BATCH = {"cpu": 8, "cuda": 256}  # unless another is asked for: on a CPU larger ones gain little and pad more
@@ -37,7 +37,7 @@ class FixedBatchExtractor:
         self.weights_sha256 = weights_sha256
         self.precision = precision
         self.digest = spec.digest(weights_sha256, precision)
-        self.threads = threads or available_threads()
+        self.threads = thread_count(threads)
         self._normalise = Normalise(spec.mean, spec.std, spec.colour)
         self._lock = Lock()  # the blocks are shared by all calls
 

@@ -39,6 +39,7 @@ class OnnxExtractor(FixedBatchExtractor):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.force_spinning_stop", "1")  # between passes others need the CPUs
         options.log_severity_level = 3
         try:
             # from the verified bytes: values kept in other files, which no digest covers, cannot be loaded this way

@@ -16,6 +16,7 @@ from facecure.extractors.networks import build_network
 from facecure.extractors.runtimes.cuda_pass import CudaPass
 from facecure.extractors.runtimes.fixed_batch import BATCH, FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.kernels import thread_count
 from facecure.kernels.device import torch_device
 from facecure.types import F32
 
@@ -61,12 +62,12 @@ def state_sha256(network: nn.Module) -> str:
 
 
 @contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Run torch on `count` threads inside; outside the process keeps its own setting."""
+def torch_threads(count: int = 0) -> Iterator[None]:
+    """Run torch on `thread_count(count)` threads inside; outside the process keeps its own setting."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(thread_count(count))
     try:
         yield
     finally:
