@@ -2,7 +2,7 @@
 
 100 identities × 12 pictures × 128 values, one cloak, one BLAS thread for scikit-learn, which more of them slow down.
 It is refitted to convergence in float64 for identities drawn at random in this run, cloaked and uncloaked as the
-rebuild does, and scaled to all of them; ours is everybody, on as many threads as torch uses. CPU seconds are there for
+rebuild does, and scaled to all of them; ours is everybody, on all threads. CPU seconds are there for
 machines that others work on. The full run adds our time on one thread and vectors of 512 values.
 """
 
@@ -13,13 +13,12 @@ import time
 from statistics import median
 
 import numpy as np
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from facecure.extractors.runtimes.torch import torch_threads
+from facecure.kernels import available_threads, thread_limit
 from facecure.protocols.linear import linear
 from facecure.protocols.split import Protected, Split
 from facecure.types import F32
@@ -56,7 +55,7 @@ def measure(size: int, refits: int) -> dict[str, object]:
     probes = sum(o.probes for o in total)
     return {
         "size": size,
-        "threads": torch.get_num_threads(),
+        "threads": available_threads(),
         "ours_s": round(median(ours), 4),
         "reference_s": round(median(np.add(cloaked, uncloaked)) * IDENTITIES, 2),
         "correct": correct,
@@ -76,7 +75,7 @@ def alone(size: int) -> dict[str, object]:
     """Return the time of everybody together on one thread."""
     vectors, split = clustered_people(IDENTITIES, PICTURES, size, noise=NOISE[size], away=0.5, cloak_noise=0.4)
     seconds = []
-    with torch_threads(1):
+    with thread_limit(1):
         for _ in range(5):
             started = time.perf_counter()
             linear(vectors, split, "corrected")

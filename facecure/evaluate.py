@@ -78,7 +78,7 @@ def evaluate(
     year, or "adaptive", for extractors of `train_robust` and people whom these have not seen.
     `repeats` is the number of random splits, default 10 (facecure-2021 has one). `runtime` and `precision` say what
     executes extractors, "auto" the fastest certified one, None what their weights need by themselves. `keep` is a
-    folder for embeddings, so that a repeated run computes none twice. `threads` 0 = all CPUs. `device` is where
+    folder for embeddings, so that a repeated run computes none twice. `threads` 0 = all available. `device` is where
     extractors and identification run, "cpu" or torch's name of another one.
 
     Raises `InputError`, `MissingDependency` or `DigestMismatch` before any long work where that is possible.

@@ -89,7 +89,9 @@ PrecisionOption = Annotated[PrecisionName, typer.Option(help="Of the runtime; ot
 DeviceOption = Annotated[
     str, typer.Option(metavar="NAME", help="Where extractors and search run: cpu, cuda or, of several, cuda:1.")
 ]
-ThreadsOption = Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")]
+ThreadsOption = Annotated[
+    int, typer.Option(min=0, help="CPU threads, at most as many as CPUs; 0 = those that `facecure info` counts.")
+]
 
 
 def make_folder(out: Path) -> None:

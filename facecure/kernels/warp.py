@@ -79,7 +79,7 @@ def warp_faces(
     a face point to its picture point, both in coordinates where pixel (0, 0) has its centre at (0.5, 0.5); `size`
     is (w, h). The value is the float64 bilinear interpolation of the four neighbours, rounded half up, so results do
     not depend on instruction set or thread count. `border`: outside the picture lies "black" (0, blended with the
-    edge pixel across the last half pixel) or the nearest edge pixel ("replicate"). `threads` 0 = all CPUs. `simd`
+    edge pixel across the last half pixel) or the nearest edge pixel ("replicate"). `threads` 0 = all available. `simd`
     forces scalar, avx2 or avx512 (for tests); default: the widest this CPU has.
 
     The fused output equals `normalise(uint8 output)` exactly. Raises `InputError` on wrong shapes, dtypes or

@@ -192,11 +192,12 @@ def _what_ran(report: Report) -> list[str]:
     detector = f"Detector {found['detector']['sha256'][:12]}. " if found["detector"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in found["seconds"].items())
+    by = f" ({found['threads_by']})" if "threads_by" in found else ""  # not in older reports
     return [
         "## What ran",
         _table(tuple(columns), rows),
-        f"{detector}{found['cpu']} ({found['cpu_simd']}), {found['threads']} threads, Python {found['python']}, commit "
-        f"{found['commit'][:12]}. {versions}.",
+        f"{detector}{found['cpu']} ({found['cpu_simd']}), {found['threads']} threads{by}, Python {found['python']}, "
+        f"commit {found['commit'][:12]}. {versions}.",
         f"Time: {seconds}.",
     ]
 

@@ -6,9 +6,13 @@ ranked by float64 distance, and more are asked for until no row outside can belo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from facecure.errors import MissingDependency
+from facecure.kernels import available_threads
 from facecure.search.exact import check_k, squared_distances
 from facecure.search.scan import in_range
 from facecure.types import F32, F64, I64, Bool
@@ -39,7 +43,8 @@ def knn(probes: F32, rows: F32, k: int, block: int = 1 << 22) -> tuple[F64, I64]
         step = max(1, block // (width * rows.shape[1]))
         for i in range(0, len(todo), step):
             part = todo[i : i + step]
-            approximate, candidates = index.search(np.ascontiguousarray(x[part]), width)
+            with _threads():
+                approximate, candidates = index.search(np.ascontiguousarray(x[part]), width)
             d, r = _rank(probes[part], rows, candidates)
             # a row FAISS left out lies at least as far as its last candidate, within rounding
             edge = np.ldexp(approximate[:, -1].astype(np.float64) - slack[part], -2 * exponent)
@@ -48,6 +53,19 @@ def knn(probes: F32, rows: F32, k: int, block: int = 1 << 22) -> tuple[F64, I64]
             settled[i : i + step] = done
         todo, width = todo[~settled], min(len(rows), 4 * width)
     return distances, nearest
+
+
+@contextmanager
+def _threads() -> Iterator[None]:
+    """Run FAISS on all threads available inside; outside the process keeps its own setting."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(available_threads())
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def _rank(probes: F32, rows: F32, candidates: I64) -> tuple[F64, I64]:

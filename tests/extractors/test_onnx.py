@@ -14,7 +14,6 @@ from onnx import TensorProto, helper, numpy_helper
 from facecure.errors import DigestMismatch, InputError, MissingDependency
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.extractors.spec import ExtractorSpec
-from facecure.kernels import available_threads
 from facecure.types import FaceGeometry, Faces
 
 MEAN, STD = (127.5, 100.0, 30.0), (128.0, 64.0, 255.0)  # a channel mix-up cannot stay unseen
@@ -291,8 +290,8 @@ def test_a_face_has_the_same_bits_wherever_it_stands(extractor, batch, threads):
             assert made.embed(Faces(pixels, GEOMETRY)).vectors[place].tobytes() == alone.tobytes()
 
 
-@pytest.mark.parametrize(("asked", "reported"), [(1, 1), (2, 2), (0, available_threads())])
-def test_what_ran_is_reported(extractor, asked, reported):
+@pytest.mark.parametrize(("asked", "reported"), [(1, 1), (2, 2), (50_000, 8), (0, 8)])
+def test_what_ran_is_reported(extractor, many_cpus, asked, reported):
     made = extractor(blocks(), {"embedding": ["n", SIZE]}, load={"threads": asked})
     ran = made.what_ran
     assert ran["threads"] == reported

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 from facecure import _core
 from facecure.errors import InputError
-from facecure.kernels import Normalise, available_threads, warp_faces, warp_faces_numpy
+from facecure.kernels import Normalise, warp_faces, warp_faces_numpy
 
 SIMD = ["scalar", "avx2", "avx512"]
 AVAILABLE = SIMD[: SIMD.index(_core.build_info()["simd"]) + 1]
@@ -287,7 +287,3 @@ def test_unknown_instruction_set_is_an_error():
 def test_unusable_normalisation_is_an_input_error(mean, std, colour):
     with pytest.raises(InputError):
         Normalise(mean, std, colour)
-
-
-def test_available_threads_is_positive():
-    assert available_threads() >= 1

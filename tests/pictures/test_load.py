@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -164,6 +165,22 @@ def test_an_error_of_the_detector_reaches_the_caller(levels, threads):
     with pytest.raises(RuntimeError, match="broken"):
         list(load_faces(levels, [SMALL], Broken(), threads))
     assert set(threading.enumerate()) <= before
+
+
+def test_opencv_starts_no_threads_meanwhile_and_keeps_its_setting(levels):
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        first, second = (load_faces(levels, [SMALL], None, 2) for _ in range(2))
+        next(first)
+        next(second)
+        assert cv2.getNumThreads() == 1
+        first.close()
+        assert cv2.getNumThreads() == 1
+        second.close()
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_stacked_faces_stand_beside_their_samples(levels):

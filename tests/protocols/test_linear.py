@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from facecure.errors import InputError, MissingDependency
+from facecure.kernels import thread_limit
 from facecure.protocols import linear_exact, linear_released
 from facecure.protocols.linear import Linear, linear
 from facecure.protocols.linear_released import TrainingSet
@@ -142,10 +143,10 @@ def test_corrected_equals_a_converged_refit_for_every_identity(name):
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("block", [1, 1 << 14, 1 << 30])
-def test_every_label_is_that_of_a_converged_refit_whatever_the_blocks(monkeypatch, threads, block):
+def test_every_label_is_that_of_a_converged_refit_whatever_the_blocks(monkeypatch, many_cpus, threads, block):
     monkeypatch.setattr(linear_exact, "_BLOCK_BYTES", block)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    check_labels(*run(people=9, pictures=8, size=6, noise=1, seed=4))
+    with thread_limit(threads):
+        check_labels(*run(people=9, pictures=8, size=6, noise=1, seed=4))
 
 
 @pytest.mark.parametrize("seed", range(4))

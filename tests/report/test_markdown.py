@@ -36,7 +36,8 @@ REPORT = Report(
     excluded=({"path": "bob/3.jpg", "reason": "unreadable: truncated"},),
     warnings=("mind this",),
     environment={
-        "python": "3.11", "cpu": "a processor", "cpu_simd": "avx2", "threads": 2, "commit": "c" * 40,
+        "python": "3.11", "cpu": "a processor", "cpu_simd": "avx2", "threads": 2,
+        "threads_by": "4 CPUs, cgroup quota 1.5", "commit": "c" * 40,
         "versions": {"numpy": "2.0"}, "extractors": [RAN], "detector": {"sha256": "d" * 64}, "seconds": {"embed": 1.25},
     },
 )  # fmt: skip
@@ -139,7 +140,12 @@ def test_warnings_exclusions_and_what_ran_are_listed():
     assert table_of(text, "runtime") == [
         ["arcface", "onnxruntime 1.22", "fp32", "cpu", "a" * 12, "b" * 12, "–", "none stated", "CASIA-WebFace", "–"]
     ]
-    for said in ("Detector dddddddddddd", "a processor (avx2), 2 threads, Python 3.11", "numpy 2.0", "embed 1.2 s"):
+    for said in (
+        "Detector dddddddddddd",
+        "a processor (avx2), 2 threads (4 CPUs, cgroup quota 1.5), Python 3.11",
+        "numpy 2.0",
+        "embed 1.2 s",
+    ):
         assert said in text
 
 
