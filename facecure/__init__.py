@@ -71,8 +71,8 @@ class _Package(ModuleType):
 
 
 # OpenMP's threads wait for each other by turning on the spot, for 300,000 rounds before they sleep: where other work
-# shares the CPUs, they keep those they wait for from running, and all is ten times slower. With a thirtieth of that a
-# machine of one's own is as fast. libgomp, ours and torch's, reads this once, when it is loaded: before torch, please.
+# shares the CPUs, they keep those they wait for from running, and all is ten times slower. A thirtieth of that costs
+# little on a machine of one's own. libgomp, ours and torch's, reads this once, when it is loaded: before torch, please.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
