@@ -86,7 +86,8 @@ py::tuple dlpack_view(const py::capsule& capsule) {
 void warp_on_device(std::uintptr_t pictures, std::uintptr_t matrices, std::uintptr_t out, int faces,
                     int picture_height, int picture_width, int height, int width, bool one_picture, bool replicate,
                     const std::variant<py::none, Array<float>, Array<std::uint16_t>>& table,
-                    const std::array<int, 3>& channels, bool planar, std::uintptr_t stream) {
+                    const std::array<int, 3>& channels, bool planar, int device, std::uintptr_t stream) {
+  const DeviceGuard guard(device);
   const DeviceWarp job{reinterpret_cast<const std::uint8_t*>(pictures), reinterpret_cast<const double*>(matrices),
                        faces, picture_height, picture_width, height, width, one_picture,
                        replicate ? Border::replicate : Border::black, reinterpret_cast<void*>(stream)};
@@ -201,12 +202,19 @@ py::dict build_info() {
   info["vnni"] = has_vnni();
 #ifdef FACECURE_HAS_CUDA
   info["cuda"] = true;
-  info["cuda_devices"] = cuda_devices();
 #else
   info["cuda"] = false;
-  info["cuda_devices"] = 0;
 #endif
   return info;
+}
+
+// Apart from build_info, which must not start the driver.
+py::tuple devices() {
+#ifdef FACECURE_HAS_CUDA
+  return py::make_tuple(cuda_devices().count, cuda_devices().reason);
+#else
+  return py::make_tuple(0, "the extension was built without CUDA; install it where nvcc is found, with FACECURE_CUDA=ON");
+#endif
 }
 
 }  // namespace
@@ -223,7 +231,10 @@ PYBIND11_MODULE(_core, module) {
   module.def("warp_faces_cuda", &warp_on_device, py::kw_only(), py::arg("pictures"), py::arg("matrices"),
              py::arg("out"), py::arg("faces"), py::arg("picture_height"), py::arg("picture_width"), py::arg("height"),
              py::arg("width"), py::arg("one_picture"), py::arg("replicate"), py::arg("table"), py::arg("channels"),
-             py::arg("planar"), py::arg("stream"));
+             py::arg("planar"), py::arg("device"), py::arg("stream"));
+  module.def("cuda_refusal", &cuda_refusal, py::arg("device"));
+  module.def("cuda_device_of", &cuda_device_of, py::arg("address"));
+  module.def("cuda_order", &cuda_order, py::kw_only(), py::arg("device"), py::arg("before"), py::arg("after"));
 #endif
   module.def("quantize", &quantized, py::kw_only(), py::arg("vectors"), py::arg("threads"));
   module.def("near_rows", &rows_near, py::kw_only(), py::arg("probes"), py::arg("probe_scale"), py::arg("error"),
@@ -233,4 +244,5 @@ PYBIND11_MODULE(_core, module) {
              py::arg("members"), py::arg("starts"), py::arg("probe"), py::arg("segment"), py::arg("threads"));
   bind_cloaks(module);
   module.def("build_info", &build_info);
+  module.def("cuda_devices", &devices);
 }

@@ -4,6 +4,7 @@
 #include "bindings.h"
 #include "cloak_steps_cuda.h"
 #include "device_twins.h"
+#include "devices.h"
 #include "dssim.h"
 #include "fawkes_step.h"
 #include "fawkes_value.h"
@@ -135,7 +136,8 @@ T* at(std::uintptr_t address) { return reinterpret_cast<T*>(address); }
 void dssim_on_device(std::uintptr_t perturbation, std::uintptr_t centred, std::uintptr_t centred_mean,
                      std::uintptr_t contrast, std::uintptr_t weights, float centre, float luminance,
                      std::int64_t planes, int height, int width, std::uintptr_t scratch, std::uintptr_t value,
-                     std::uintptr_t gradient, std::uintptr_t stream) {
+                     std::uintptr_t gradient, int device, std::uintptr_t stream) {
+  const DeviceGuard guard(device);
   dssim_planes_cuda({at<float>(centred), at<float>(centred_mean), at<float>(contrast), at<float>(weights), centre,
                      luminance, planes, height, width},
                     at<float>(perturbation), at<double>(scratch), at<double>(value), at<float>(gradient),
@@ -149,7 +151,8 @@ void fawkes_on_device(std::uintptr_t modifier, std::uintptr_t squares, std::uint
                       float luminance, std::int64_t planes, int height, int width, std::uintptr_t by_feature,
                       std::uintptr_t dssim_weight, std::uintptr_t feature_weight, std::uintptr_t better, float rate,
                       float rho, float epsilon, float kick, bool forget, bool frozen, float bound,
-                      std::uintptr_t scratch, std::uintptr_t value, std::uintptr_t stream) {
+                      std::uintptr_t scratch, std::uintptr_t value, int device, std::uintptr_t stream) {
+  const DeviceGuard guard(device);
   const FawkesMove move{at<float>(by_feature), at<float>(dssim_weight), at<float>(feature_weight),
                         at<std::uint8_t>(better), rate, rho, epsilon, kick, forget, frozen};
   const DssimSource source{at<float>(centred), at<float>(centred_mean), at<float>(contrast), at<float>(weights),
@@ -164,7 +167,8 @@ void fawkes_on_device(std::uintptr_t modifier, std::uintptr_t squares, std::uint
 void lowkey_on_device(std::uintptr_t pictures, std::uintptr_t views, std::uintptr_t by_view, std::uintptr_t by_visible,
                       std::uintptr_t weights, const std::array<float, 3>& mean, const std::array<float, 3>& std,
                       const std::array<int, 3>& channels, float visible_weight, float step, bool mirrored,
-                      std::int64_t count, int height, int width, std::uintptr_t stream) {
+                      std::int64_t count, int height, int width, int device, std::uintptr_t stream) {
+  const DeviceGuard guard(device);
   lowkey_step_cuda({at<float>(views), at<float>(by_view), at<float>(by_visible), at<float>(pictures),
                     at<float>(weights), {mean[0], mean[1], mean[2]}, {std[0], std[1], std[2]},
                     {channels[0], channels[1], channels[2]}, visible_weight, step, mirrored, count, height, width, 0,
@@ -196,7 +200,7 @@ void bind_cloaks(py::module_& module) {
   module.def("dssim_planes_cuda", &dssim_on_device, py::kw_only(), py::arg("perturbation"), py::arg("centred"),
              py::arg("centred_mean"), py::arg("contrast"), py::arg("weights"), py::arg("centre"), py::arg("luminance"),
              py::arg("planes"), py::arg("height"), py::arg("width"), py::arg("scratch"), py::arg("value"),
-             py::arg("gradient"), py::arg("stream"));
+             py::arg("gradient"), py::arg("device"), py::arg("stream"));
   module.def("fawkes_step_cuda", &fawkes_on_device, py::kw_only(), py::arg("modifier"), py::arg("squares"),
              py::arg("steps"), py::arg("by_dssim"), py::arg("pictures"), py::arg("best"), py::arg("shown"),
              py::arg("shown_mean"), py::arg("shown_std"), py::arg("slots"), py::arg("centred"),
@@ -204,11 +208,11 @@ void bind_cloaks(py::module_& module) {
              py::arg("planes"), py::arg("height"), py::arg("width"), py::arg("by_feature"), py::arg("dssim_weight"),
              py::arg("feature_weight"), py::arg("better"), py::arg("rate"), py::arg("rho"), py::arg("epsilon"),
              py::arg("kick"), py::arg("forget"), py::arg("frozen"), py::arg("bound"), py::arg("scratch"),
-             py::arg("value"), py::arg("stream"));
+             py::arg("value"), py::arg("device"), py::arg("stream"));
   module.def("lowkey_step_cuda", &lowkey_on_device, py::kw_only(), py::arg("pictures"), py::arg("views"),
              py::arg("by_view"), py::arg("by_visible"), py::arg("weights"), py::arg("mean"), py::arg("std"),
              py::arg("channels"), py::arg("visible_weight"), py::arg("step"), py::arg("mirrored"), py::arg("count"),
-             py::arg("height"), py::arg("width"), py::arg("stream"));
+             py::arg("height"), py::arg("width"), py::arg("device"), py::arg("stream"));
 #endif
 }
 

@@ -45,8 +45,7 @@ def environment() -> dict[str, Any]:
         "cpu_flags": _cpu_flags(),
         "threads": budget.threads,
         "threads_by": budget.why,
-        "cuda_built": build["cuda"],
-        "cuda_devices": build["cuda_devices"],
+        "cuda_built": build["cuda"],  # the devices are `info`'s to ask for: that starts the driver
         "commit": build["commit"] or "unknown",
         "versions": {package: found for package in packages if (found := version_of(package))},
     }

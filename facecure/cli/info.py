@@ -7,12 +7,15 @@ from rich.table import Table
 
 from facecure.cli.console import app
 from facecure.environment import EXTRAS, environment, version_of
+from facecure.kernels.device import cuda_devices
 
 
 @app.command(epilog="**Example**\n\n`facecure info`")
 def info() -> None:
     """Versions, processor, what was built, and which extras are installed."""
     found = environment()
+    count, reason = cuda_devices()
+    found["cuda_devices"] = count or f"0: {reason}"
     table = Table("", "", show_header=False, box=None)
     found["threads"] = f"{found['threads']} ({found['threads_by']})"
     for key in ("python", "platform", "cpu", "cpu_simd", "threads", "cuda_built", "cuda_devices", "commit"):

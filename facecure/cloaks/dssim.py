@@ -11,6 +11,7 @@ is computed once.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -19,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facecure import _core
 from facecure.cloaks.gaussian import along, valid, valid_transposed, weights
 from facecure.errors import InputError
 from facecure.kernels import DssimSource, dssim_planes
 from facecure.kernels.cloak_steps_cuda import Scratch, dssim_planes_cuda
+from facecure.kernels.device import refusal
 from facecure.kernels.dssim import C1, C2, CENTRE
 from facecure.kernels.fawkes import denominator
 from facecure.types import F32, F64
@@ -32,11 +33,18 @@ WINDOW = weights(11, 1.5)
 
 
 def native_device(values: Tensor) -> Literal["cpu", "cuda"] | None:
-    """Return whose native kernels take these values: float32 on the CPU, or on CUDA where the extension has it."""
-    if values.dtype == torch.float32 and values.device.type == "cpu":
+    """Return whose native kernels take these values: float32 on the CPU, or on a CUDA device that the extension uses.
+
+    Warns where it does not use theirs: torch then computes what the kernels would.
+    """
+    if values.dtype != torch.float32 or values.device.type not in ("cpu", "cuda"):
+        return None
+    if values.device.type == "cpu":
         return "cpu"
-    has_cuda = values.device.type == "cuda" and _core.build_info()["cuda"]
-    return "cuda" if has_cuda and values.dtype == torch.float32 else None
+    if reason := refusal(values.device.index):
+        warnings.warn(f"cloaks run without their CUDA kernels on {values.device}: {reason}", stacklevel=2)
+        return None
+    return "cuda"
 
 
 def arrays(job: Any) -> Any:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facecure import _core
 from facecure.cloaks.surrogate import Surrogate
+from facecure.kernels.device import refusal
 from facecure.types import F32, Bool, ProtocolName
 
 
@@ -110,9 +110,10 @@ def run(cloak: Cloak[S], state: S, iterations: int | None = None) -> Iterator[Re
     """
     last = cloak.iterations if iterations is None else state.iteration + iterations
     graphs: dict[object, Iteration | None] = {}
+    captures = can_be_captured(cloak)
     while state.iteration < last:
         weight, phase = cloak.weight(state), cloak.phase(state)
-        if can_be_captured(cloak) and phase in graphs:
+        if captures and phase in graphs:
             captured = graphs[phase] or Iteration(cloak, state)
             graphs[phase] = captured
             found, better = captured.replay()
@@ -134,16 +135,18 @@ def iterate(cloak: Cloak[S], state: S) -> tuple[Objective, Tensor]:
 
 def can_be_captured(cloak: Cloak[Any]) -> bool:
     """Return whether a cloak's iterations stay on a CUDA device from end to end: only the native steps do."""
-    return cloak.surrogates[0].device.type == "cuda" and bool(_core.build_info()["cuda"])
+    device = cloak.surrogates[0].device
+    return device.type == "cuda" and not refusal(device.index)
 
 
 class Iteration:
     """An iteration of one phase as a CUDA graph: networks, step and controller, without a word to the host."""
 
     def __init__(self, cloak: Cloak[S], state: S) -> None:
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):  # nothing runs yet
-            self._found = iterate(cloak, state)
+        self._graph, device = torch.cuda.CUDAGraph(), cloak.surrogates[0].device
+        # torch's own stream for captures is of whatever device was current at its first
+        with torch.cuda.device(device), torch.cuda.graph(self._graph, stream=torch.cuda.Stream(device)):
+            self._found = iterate(cloak, state)  # nothing runs yet
 
     def replay(self) -> tuple[Objective, Tensor]:
         """Run it; return its values, which the next replay overwrites."""

@@ -84,35 +84,39 @@ class LpipsNetwork(nn.Module):
     def __init__(self, trunk: str) -> None:
         super().__init__()
         self.features, self._taps = _TRUNKS[trunk]()
-        self.heads: list[Tensor] = []  # √w per layer, (C,)
+        # buffers go where the network goes: what lies on the host cannot be copied inside a captured graph
+        for name, values in (("shift", _SHIFT), ("scale", _SCALE)):
+            shape = torch.tensor(values, dtype=torch.float64).reshape(3, 1, 1)
+            self.register_buffer(name, shape, persistent=False)
 
     def load(self, backbone: dict[str, Tensor], heads: Sequence[Tensor]) -> LpipsNetwork:
         """Return itself with the weights of `features` and one non-negative weight per tapped channel."""
         self.features.load_state_dict(backbone, strict=True)
         if len(heads) != len(self._taps) or any((head < 0).any() for head in heads):
             raise InputError(f"LPIPS needs {len(self._taps)} heads of non-negative weights, not {len(heads)}")
-        self.heads = [head.detach().float().flatten().sqrt() for head in heads]
+        for number, head in enumerate(heads):  # √w, (C, 1, 1)
+            self.register_buffer(f"head{number}", head.detach().float().reshape(-1, 1, 1).sqrt(), persistent=False)
         return self
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return the embedding."""
-        shift, scale = (pictures.new_tensor(values).reshape(3, 1, 1) for values in (_SHIFT, _SCALE))
+        shift, scale = (self.get_buffer(name).to(pictures.dtype) for name in ("shift", "scale"))
         pictures = (pictures - shift) / scale
-        parts, heads = [], iter(self.heads)
+        parts = []
         for number, layer in enumerate(self.features):
             pictures = layer(pictures)
             if number in self._taps:
                 length = torch.linalg.vector_norm(pictures, dim=1, keepdim=True) + 1e-10  # gradient 0 at 0
                 pixels = pictures.shape[2] * pictures.shape[3]
-                head = next(heads).to(pictures) / pixels**0.5
-                parts.append((pictures / length * head[:, None, None]).flatten(1))
+                head = self.get_buffer(f"head{len(parts)}") / pixels**0.5
+                parts.append((pictures / length * head).flatten(1))
         return torch.cat(parts, dim=1)
 
 
 class Lpips(Surrogate):
     """LPIPS on pictures 0…255 of any size; `what` names the weights and whether they are the published ones."""
 
-    def __init__(self, network: LpipsNetwork, what: dict[str, Any], *, device: str = "cpu", rows: int = 4) -> None:
+    def __init__(self, network: LpipsNetwork, what: dict[str, Any], *, device: str = "cpu", rows: int | None = None) -> None:
         middle = [127.5] * 3
         super().__init__(network, size=None, mean=middle, std=middle, name="lpips", device=device, rows=rows)
         self.what = what

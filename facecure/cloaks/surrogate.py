@@ -11,8 +11,10 @@ from torch.nn import functional
 
 from facecure.errors import InputError
 from facecure.kernels import View
+from facecure.kernels.device import full_float32
 from facecure.types import F64
 
+ROWS = {"cpu": 4, "cuda": 16}  # pictures of a pass unless told: a GPU takes `facecure cloak`'s batch in one
 Distance = Callable[[Tensor, Tensor], Tensor]  # embeddings (N, D), references (N, D) -> (N,)
 
 
@@ -40,21 +42,26 @@ class Surrogate:
         device: str = "cpu",
         precision: Literal["fp32", "bf16"] = "fp32",
         channels_last: bool = False,
-        rows: int = 4,
+        rows: int | None = None,
     ) -> None:
-        """`size` is the network's input (width, height), None for any; `mean`, `std` are in plane order, on 0…255."""
+        """`size` is the network's input (width, height), None for any; `mean`, `std` are in plane order, on 0…255.
+
+        `rows` are those of a pass, `ROWS` of the device unless told.
+        """
         if precision not in ("fp32", "bf16"):
             raise InputError(f"precision is fp32 or bf16, not {precision!r}")
         self.name, self.digest, self.architecture = name, digest, architecture or name
-        self.device, self.precision, self.rows = torch.device(device), precision, rows
+        self.device, self.precision = torch.empty(0, device=device).device, precision  # with its number
+        self.rows = rows or ROWS.get(self.device.type, ROWS["cpu"])
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(self.device).eval().requires_grad_(False)
         if channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-        self._size, self._planes = size, [0, 1, 2] if colour == "RGB" else [2, 1, 0]
+        self._size, self._colour = size, colour
         # in shares of white, so that a cloak may work on 0…255 or on 0…1 without a rounding between
+        self._shares = [[value / 255 for value in values] for values in (mean, std)]
         self._mean, self._std = (
-            torch.tensor(v, dtype=torch.float64, device=self.device).reshape(3, 1, 1) / 255 for v in (mean, std)
+            torch.tensor(values, dtype=torch.float64, device=self.device).reshape(3, 1, 1) for values in self._shares
         )
         self._padding = "zeros" if border == "black" else "border"
 
@@ -103,15 +110,15 @@ class Surrogate:
             embeddings = self._forward(x, None if grid is None else grid[part], mirror, white)
             loss = distance(embeddings, references[part])
             losses.append(loss.detach()[:count])
-            gradients.append(torch.autograd.grad(loss.sum(), x)[0][:count])
+            gradients.append(_gradient(loss, x)[:count])
         return torch.cat(losses), torch.cat(gradients)
 
     def view(self, picture_size: tuple[int, int], white: float = 255) -> View | None:
         """Return how the network takes pictures (width, height) that it sees whole; None where it resizes them."""
         if self._size not in (None, picture_size):
             return None
-        mean, std = ((white * values).flatten().tolist() for values in (self._mean, self._std))
-        return View(mean, std, self._planes)
+        mean, std = ([white * value for value in values] for values in self._shares)
+        return View(mean, std, [0, 1, 2] if self._colour == "RGB" else [2, 1, 0])
 
     def loss_and_grad_of_views(
         self, views: Tensor, references: Tensor, distance: Distance, *, mirrored: bool
@@ -129,7 +136,7 @@ class Surrogate:
             both = embeddings[:, 0] + embeddings[:, 1] if mirrored else embeddings[:, 0]
             loss = distance(both.flatten(0, 1), references[part].repeat(count_of_views, 1))
             losses.append(loss.detach().reshape(count_of_views, self.rows)[:, :count])
-            gradients.append(torch.autograd.grad(loss.sum(), x)[0][:, :count])
+            gradients.append(_gradient(loss, x)[:, :count])
         return torch.cat(losses, 1), torch.cat(gradients, 1)
 
     def _parts(self, count: int) -> list[tuple[Tensor, int]]:
@@ -147,16 +154,23 @@ class Surrogate:
         else:
             faces = functional.interpolate(pictures, self._size[::-1], mode="bilinear", antialias=True)
         mean, std = ((white * values).to(faces) for values in (self._mean, self._std))
-        planes = (faces[:, self._planes] - mean) / std
+        # flipped, not indexed: a list as index is host memory, which a captured graph cannot copy
+        planes = ((faces if self._colour == "RGB" else faces.flip(1)) - mean) / std
         if mirror:
             planes = torch.cat([planes, planes.flip(3)])
         embeddings = self._embeddings(planes)
         return embeddings[: len(pictures)] + embeddings[len(pictures) :] if mirror else embeddings
 
     def _embeddings(self, planes: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"), full_float32():
             found: Tensor = self.network(planes.contiguous(memory_format=self._format))
         return found.to(planes.dtype)
+
+
+def _gradient(loss: Tensor, x: Tensor) -> Tensor:
+    """Return the gradient of the summed loss (N,) with respect to x."""
+    with full_float32():
+        return torch.autograd.grad(loss.sum(), x)[0]
 
 
 def lengths(embeddings: Tensor) -> Tensor:

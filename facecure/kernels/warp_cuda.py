@@ -27,14 +27,19 @@ def warp_faces_cuda(
     All three are contiguous CUDA arrays with `__dlpack__` or `__cuda_array_interface__`: `pictures` uint8 (N, H, W, 3),
     or (H, W, 3) for all faces; `matrices` float64 (N, 2, 3), which must be finite; `out` uint8 (N, h, w, 3), or with
     `normalise` float32 or bfloat16 (N, 3, h, w). `layout`, "NHWC" or "NCHW", replaces the order above. `stream` is the
-    `cudaStream_t` as an integer. Raises `NoDevice` where this cannot run, never falling back to the CPU, and
+    `cudaStream_t` as an integer, of the arrays' device. Raises `NoDevice` where this cannot run, never falling back to the CPU, and
     `InputError` where the arrays do not fit together.
     """
-    require_device()
     if border not in ("black", "replicate") or layout not in (None, "NHWC", "NCHW"):
         raise InputError(f"border is black or replicate, layout NHWC or NCHW, not {border!r} and {layout!r}")
     planar = layout == "NCHW" if layout else normalise is not None
+    require_device()
     source, stack, target = (view(array, stream) for array in (pictures, matrices, out))
+    devices = {one.device for one in (source, stack, target)} - {None}
+    if len(devices) > 1:
+        raise InputError(f"the arrays are on CUDA devices {', '.join(map(str, sorted(devices)))}; they must share one")
+    device = devices.pop() if devices else 0
+    require_device(device)
     kinds = ("uint8",) if normalise is None else ("float32", "bfloat16")
     if source.kind != "uint8" or stack.kind != "float64" or target.kind not in kinds:
         raise InputError(
@@ -58,5 +63,5 @@ def warp_faces_cuda(
         pictures=source.address, matrices=stack.address, out=target.address, faces=target.shape[0],
         picture_height=source.shape[-3], picture_width=source.shape[-2], height=sides[0], width=sides[1],
         one_picture=one, replicate=border == "replicate", table=table,
-        channels=(0, 1, 2) if normalise is None else normalise.channels, planar=planar, stream=stream,
+        channels=(0, 1, 2) if normalise is None else normalise.channels, planar=planar, device=device, stream=stream,
     )  # fmt: skip

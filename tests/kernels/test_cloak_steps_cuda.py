@@ -23,7 +23,7 @@ from facecure.kernels.device import NoDevice  # noqa: E402
 from . import test_fawkes, test_lowkey  # noqa: E402
 from .conftest import made  # noqa: E402
 
-DEVICES = _core.build_info()["cuda_devices"]
+DEVICES = _core.cuda_devices()[0]
 ON_DEVICE = [
     pytest.mark.gpu,
     pytest.mark.skipif(DEVICES == 0, reason="no CUDA device is visible, or built without CUDA"),

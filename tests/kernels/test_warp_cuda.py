@@ -11,7 +11,7 @@ from facecure.kernels import Normalise, warp_faces_numpy
 from facecure.kernels.device import NoDevice, view
 from facecure.kernels.warp_cuda import warp_faces_cuda
 
-DEVICES = _core.build_info()["cuda_devices"]
+DEVICES = _core.cuda_devices()[0]
 CPU = 1  # DLPack's number
 PICTURES = np.random.default_rng(0).integers(0, 256, (5, 23, 31, 3), np.uint8)
 MATRICES = np.array(

@@ -123,16 +123,17 @@ class Same(KerasLayer):
 
 
 class Rescaling(KerasLayer):
-    """A factor and a summand."""
+    """A factor and a summand, each one value or one per channel; buffers, so that they go where the network goes."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        for name, default in (("scale", 1.0), ("offset", 0.0)):
+            values = torch.tensor(config.get(name, default), dtype=torch.float32).reshape(-1, 1, 1)
+            self.register_buffer(name, values, persistent=False)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Return the input times `scale` plus `offset`, each one value or one per channel."""
-        x = inputs[0]
-        scale, offset = (
-            torch.as_tensor(self.config.get(key, default), dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
-            for key, default in (("scale", 1.0), ("offset", 0.0))
-        )
-        return x * scale + offset
+        """Return the input times `scale` plus `offset`."""
+        return inputs[0] * self.get_buffer("scale") + self.get_buffer("offset")
 
 
 class Merge(KerasLayer):
