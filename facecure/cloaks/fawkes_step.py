@@ -86,6 +86,7 @@ class NativeStep:
         self, source: Tensor, modifier: Tensor, best: Tensor, *, bound: float, epsilon: float, view: View | None = None
     ) -> None:
         self.source, self._bound, self._epsilon = source, bound, epsilon
+        self._on_cuda = native_device(source) == "cuda"
         self.modifier, self.best = (v.clone(memory_format=torch.contiguous_format) for v in (modifier, best))
         self.pictures, self.visible = source.new_empty(source.shape), source.new_empty(len(source))
         self._dssim = Dssim(source).planes()
@@ -95,7 +96,7 @@ class NativeStep:
         self.shown = None if view is None else torch.empty_like(self.pictures)
         seen = None if self.shown is None else self.shown.view(shape)
         self._planes = FawkesPlanes(modified, squares, steps, by_dssim, pictures, kept, seen, view or View())
-        if source.is_cuda:
+        if self._on_cuda:
             self._scratch = Scratch(self._dssim.centred)
         else:
             self._arrays = arrays(self._planes), arrays(self._dssim)
@@ -116,7 +117,7 @@ class NativeStep:
         self._step(replace(move, by_feature=by_feature))
 
     def _step(self, move: FawkesMove[Tensor] | None) -> None:
-        if self.source.is_cuda:
+        if self._on_cuda:
             self.visible.copy_(
                 fawkes_step_cuda(self._planes, self._dssim, move, self._bound, self._epsilon, self._scratch)
             )

@@ -55,6 +55,7 @@ class NativeStep:
 
     def __init__(self, pictures: Tensor, kind: Views) -> None:
         self.kind, self._window = kind, pictures.new_tensor(LOWKEY)
+        self._on_cuda = native_device(pictures) == "cuda"
         self.pictures = pictures.clone(memory_format=torch.contiguous_format)
         self.views = pictures.new_empty((kind.count, *pictures.shape))
         self._step(None, None)
@@ -69,7 +70,7 @@ class NativeStep:
         self._step(by_view.contiguous(), None if by_visible is None else by_visible.contiguous())
 
     def _step(self, by_view: Tensor | None, by_visible: Tensor | None) -> None:
-        if self.pictures.is_cuda:
+        if self._on_cuda:
             lowkey_step_cuda(
                 self.pictures, self.views, by_view, by_visible, self.kind, self._window, visible_weight=PENALTY,
                 step=STEP,
