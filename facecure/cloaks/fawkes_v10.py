@@ -12,10 +12,10 @@ from torch import Tensor
 from facecure.cloaks.adadelta import EPSILON_KERAS
 from facecure.cloaks.fawkes import FawkesState, Mode, summed
 from facecure.cloaks.fawkes_step import each, fawkes_step
-from facecure.cloaks.loop import Objective, Sources, noise, numpy
+from facecure.cloaks.loop import Objective, Sources, noise
 from facecure.cloaks.surrogate import Surrogate, common_view, lengths, unit
 from facecure.kernels import FawkesMove
-from facecure.types import F32, ProtocolName
+from facecure.types import ProtocolName
 
 _BOUND = 15.0  # grey levels
 _START = 1e-4
@@ -140,9 +140,9 @@ class FawkesV10:
         """Return "first", with its kick, "last", which stays, or "between"."""
         return {0: "first", self.iterations - 1: "last"}.get(state.iteration, "between")
 
-    def weight(self, state: V10State) -> F32:
+    def weight(self, state: V10State) -> Tensor:
         """Return const_diff (N,)."""
-        return numpy(state.weight)
+        return state.weight.clone()
 
     def finish(self, state: V10State) -> Tensor:
         """Return the best pictures, or the last one where that is weak and the last within a fixed budget."""

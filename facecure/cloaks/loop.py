@@ -93,8 +93,8 @@ class Cloak(Protocol[S]):
     def phase(self, state: S) -> object:
         """Return what decides, beside the state's tensors, which operations the next iteration has."""
 
-    def weight(self, state: S) -> F32 | None:
-        """Return the per-picture weight that the next objective uses, where the cloak adapts one."""
+    def weight(self, state: S) -> Tensor | None:
+        """Return a copy of the per-picture weight (N,) that the next objective uses, where the cloak adapts one."""
 
     def finish(self, state: S) -> Tensor:
         """Return the cloaked pictures, float32 (N, 3, H, W) RGB 0…255."""
@@ -121,8 +121,10 @@ def run(cloak: Cloak[S], state: S, iterations: int | None = None) -> Iterator[Re
             graphs[phase] = None
             found, better = iterate(cloak, state)
         state.iteration += 1
-        values = (numpy(found.loss), numpy(found.feature), numpy(found.visible))
-        yield Record(state.iteration, *values, better.cpu().numpy(), weight)
+        columns = [found.loss, found.feature, found.visible, better, *([] if weight is None else [weight])]
+        values = numpy(torch.stack([column.to(found.loss) for column in columns]))  # one copy, one wait
+        loss, feature, visible, accepted, *rest = values
+        yield Record(state.iteration, loss, feature, visible, accepted.astype(bool), *rest)
 
 
 def iterate(cloak: Cloak[S], state: S) -> tuple[Objective, Tensor]:

@@ -15,6 +15,7 @@ from facecure.kernels.device import full_float32
 from facecure.types import F64
 
 ROWS = {"cpu": 4, "cuda": 16}  # pictures of a pass unless told: a GPU takes `facecure cloak`'s batch in one
+_LARGE = 1 << 18  # pixels beyond which a picture, a whole photo, goes alone: copies of it would only fill a pass
 Distance = Callable[[Tensor, Tensor], Tensor]  # embeddings (N, D), references (N, D) -> (N,)
 
 
@@ -23,8 +24,8 @@ class Surrogate:
 
     A picture, float32 RGB 0…`white` of any size, reaches the network through a differentiable adapter: by `grid` where
     its face is aligned, else resized as a whole; then colour order and (x − mean) / std. Every pass has exactly `rows`
-    pictures, the last one padded: kernels round differently for other numbers, and a picture's cloak must not depend
-    on its neighbours.
+    pictures (a large one goes alone), the last one padded: kernels round differently for other numbers, and a picture's
+    cloak must not depend on its neighbours.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Surrogate:
         """Return raw embeddings (N, D) of pictures (N, 3, H, W), summed with those of their mirror images if asked."""
         found = []
         with torch.no_grad():
-            for part, count in self._parts(len(pictures)):
+            for part, count in self._parts(pictures):
                 view = None if grid is None else grid[part]
                 found.append(self._forward(pictures[part], view, mirror, white)[:count])
         return torch.cat(found)
@@ -105,7 +106,7 @@ class Surrogate:
     ) -> tuple[Tensor, Tensor]:
         """Return distance(embedding, reference) (N,) of each picture and its gradient (N, 3, H, W)."""
         losses, gradients = [], []
-        for part, count in self._parts(len(pictures)):
+        for part, count in self._parts(pictures):
             x = pictures[part].detach().requires_grad_()
             embeddings = self._forward(x, None if grid is None else grid[part], mirror, white)
             loss = distance(embeddings, references[part])
@@ -130,20 +131,21 @@ class Surrogate:
         """
         losses, gradients, each = [], [], 2 if mirrored else 1
         count_of_views = len(views) // each
-        for part, count in self._parts(views.shape[1]):
+        for part, count in self._parts(views[0]):
             x = views[:, part].requires_grad_()
-            embeddings = self._embeddings(x.flatten(0, 1)).reshape(count_of_views, each, self.rows, -1)
+            embeddings = self._embeddings(x.flatten(0, 1)).reshape(count_of_views, each, len(part), -1)
             both = embeddings[:, 0] + embeddings[:, 1] if mirrored else embeddings[:, 0]
             loss = distance(both.flatten(0, 1), references[part].repeat(count_of_views, 1))
-            losses.append(loss.detach().reshape(count_of_views, self.rows)[:, :count])
+            losses.append(loss.detach().reshape(count_of_views, len(part))[:, :count])
             gradients.append(_gradient(loss, x)[:, :count])
         return torch.cat(losses, 1), torch.cat(gradients, 1)
 
-    def _parts(self, count: int) -> list[tuple[Tensor, int]]:
-        """Return indices of `rows` pictures each, the last picture repeated to fill, and how many of them count."""
+    def _parts(self, pictures: Tensor) -> list[tuple[Tensor, int]]:
+        """Return indices of a pass's pictures each, the last picture repeated to fill, and how many of them count."""
+        count, rows = len(pictures), self.rows if pictures[:1, 0].numel() <= _LARGE else 1
         return [
-            (torch.arange(i, i + self.rows, device=self.device).clamp_(max=count - 1), min(self.rows, count - i))
-            for i in range(0, count, self.rows)
+            (torch.arange(i, i + rows, device=self.device).clamp_(max=count - 1), min(rows, count - i))
+            for i in range(0, count, rows)
         ]
 
     def _forward(self, pictures: Tensor, grid: Tensor | None, mirror: bool, white: float) -> Tensor:

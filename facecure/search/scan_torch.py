@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facecure.kernels import Reach
+from facecure.kernels.device import full_float32
 from facecure.search.bounds import Pairs, Rows, float32_error, rounded_up, squares, verdict_error
 from facecure.types import F32, I64
 
@@ -35,7 +35,7 @@ def scan_torch(
         error = rounded_up(float32_error(length, longest, size) + verdict_error(length, longest, size))
         y = torch.from_numpy(part).to(device)
         half = torch.from_numpy((lengths / 2).astype(np.float32)).to(device)
-        with _full_float32():
+        with full_float32():  # the error bound covers nothing less
             scores = x @ y.T - half
         if labels is None or mine is None:
             floor = torch.from_numpy(reach.best[:, 1] - error).to(device)
@@ -64,16 +64,3 @@ def _reaching(scores: torch.Tensor, floor: torch.Tensor) -> tuple[I64, I64, F32]
     probe, row = (scores >= floor[:, None]).nonzero(as_tuple=True)
     found: Any = [tensor.cpu().numpy() for tensor in (probe, row, scores[probe, row])]
     return found[0], found[1], found[2]
-
-
-@contextmanager
-def _full_float32() -> Iterator[None]:
-    """Multiply without TF32 or bfloat16 inside, which the error bound does not cover, whatever the process has set."""
-    import torch
-
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -17,7 +17,7 @@ from facecure.extractors.runtimes.cuda_pass import CudaPass
 from facecure.extractors.runtimes.fixed_batch import BATCH, FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec, Precision
 from facecure.kernels import thread_count
-from facecure.kernels.device import torch_device
+from facecure.kernels.device import full_float32, torch_device
 from facecure.types import F32
 
 if TYPE_CHECKING:
@@ -128,7 +128,5 @@ class TorchExtractor(FixedBatchExtractor):
         kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
         # what autocast keeps of cast weights would lie outside of a captured graph
         lower = torch.autocast(faces.device.type, kind, enabled=kind != torch.float32, cache_enabled=False)
-        # TF32, which cuDNN takes by itself, has 10 bits where float32 has 23
-        whole = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-        with torch.inference_mode(), lower, whole:
+        with torch.inference_mode(), lower, full_float32():
             return self._network(faces.contiguous(memory_format=torch.channels_last)).float()  # type: ignore[no-any-return]
