@@ -11,6 +11,8 @@ from facecure.kernels import Normalise, warp_faces_numpy
 from facecure.kernels.device import NoDevice, view
 from facecure.kernels.warp_cuda import warp_faces_cuda
 
+from .stand_ins import interfaced
+
 DEVICES = _core.cuda_devices()[0]
 CPU = 1  # DLPack's number
 PICTURES = np.random.default_rng(0).integers(0, 256, (5, 23, 31, 3), np.uint8)
@@ -39,14 +41,10 @@ class TestView:
         tensor = torch.zeros((2, 3), dtype=torch.bfloat16)
         assert (view(tensor, 0, CPU).address, view(tensor, 0, CPU).kind) == (tensor.data_ptr(), "bfloat16")
 
-    def test_by_interface(self):
-        class Array:
-            __cuda_array_interface__ = {"shape": (2, 3), "typestr": "<f4", "data": (4096, False), "strides": (12, 4)}  # noqa: RUF012
-
-        found = view(Array(), 7)
+    def test_by_interface(self, two_devices):
+        found = view(interfaced((2, 3), "<f4", strides=(12, 4)), 7)
         assert (found.address, found.shape, found.kind, found.readonly) == (4096, (2, 3), "float32", False)
-        Array.__cuda_array_interface__ = Array.__cuda_array_interface__ | {"data": (4096, True)}
-        assert view(Array(), 7).readonly
+        assert view(interfaced((2, 3), "<f4", data=(4096, True)), 7).readonly
 
     @pytest.mark.parametrize(
         ("array", "says"),
