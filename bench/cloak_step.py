@@ -99,7 +99,7 @@ class Eager:
         self.source, self.modifier = source, modifier.clone()
         self.point = torch.arctanh(((source / 255 - 0.5) * (2 - 1e-6)).double()).float()
         self.squares, self.steps = torch.zeros_like(source), torch.zeros_like(source)
-        window = torch.from_numpy(dssim.WINDOW).float()
+        window = torch.from_numpy(dssim.WINDOW).to(source)
         self.columns, self.rows = window.reshape(1, 1, -1, 1).expand(3, 1, -1, 1), window.expand(3, 1, 1, -1)
 
     def bent(self, modifier: Tensor) -> Tensor:

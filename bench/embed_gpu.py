@@ -1,8 +1,9 @@
 """Embeddings on a GPU: faces per second and share of the device's own matrix rate; ends where there is no GPU.
 
-iResNet-50 and -100 with random weights, from uint8 faces in host memory, batches of 1, 32 and 256: torch in bfloat16, a
-CUDA graph per pass and two under way; ONNX Runtime's CUDA provider in float32; TensorRT in bfloat16 where it is
-installed. The matrix rate is that of one large bfloat16 product, measured beside them. Never run yet.
+iResNet-50 and -100 with random weights, from uint8 faces in host memory, batches of 1, 32 and 256: torch in bfloat16 and
+float32, a CUDA graph per pass and two under way; ONNX Runtime's CUDA provider in float32 and TensorRT in bfloat16 where
+they are installed. The matrix rate is that of one large bfloat16 product, measured beside them. On torch's CPU, in
+small and by torch alone, for tests. Never run on a GPU yet.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -28,6 +30,7 @@ from facecure.extractors.spec import ExtractorSpec, Precision
 from facecure.types import Faces
 
 NETWORKS = ("iresnet50", "iresnet100")
+DRY = ("iresnet18",)
 BATCHES = (1, 32, 256)
 ROUNDS = 5
 TARGET = 1.0  # none was set: a GPU is lent by chance
@@ -39,16 +42,19 @@ def run(quick: bool, device: str = "cuda") -> dict[str, object]:
         sys.exit("no CUDA device is visible; this benchmark measures one")
     peak = matrix_rate(device)
     found: dict[str, dict[str, Any]] = {}
-    for name in NETWORKS[:1] if quick else NETWORKS:
+    names = DRY if device == "cpu" else NETWORKS[:1] if quick else NETWORKS
+    batch, ways = batches(device)[-1], ways_on(device)
+    ours, other = ways[0], ("onnx", "fp32") if ("onnx", "fp32") in ways else ("torch", "fp32")
+    for name in names:
         with tempfile.TemporaryDirectory() as folder:
             found[name] = measured(random_network(Path(folder), name), Path(folder), device, peak)
-    first = found[NETWORKS[0]]["faces_per_second"]
+    first = found[names[0]]["faces_per_second"]
     return {
-        "ours_s": 1 / first[f"torch bf16, {BATCHES[-1]}"],
-        "reference_s": 1 / first[f"onnx fp32, {BATCHES[-1]}"],
+        "ours_s": 1 / first[f"{' '.join(ours)}, {batch}"],
+        "reference_s": 1 / first[f"{' '.join(other)}, {batch}"],
         "target": TARGET,
         "correct": all(one["least_cosine"] >= COSINE for one in found.values()),
-        "reference": f"ONNX Runtime on CUDA, float32, {NETWORKS[0]}, {BATCHES[-1]} faces a pass; seconds per face",
+        "reference": f"{' '.join(other)} on {device}, {names[0]}, {batch} faces a pass; seconds per face",
         "matrix_rate_tflops": peak / 1e12,
         "networks": found,
     }
@@ -56,28 +62,28 @@ def run(quick: bool, device: str = "cuda") -> dict[str, object]:
 
 def measured(spec: ExtractorSpec, folder: Path, device: str, peak: float) -> dict[str, Any]:
     """Return faces per second and share of the matrix rate of every way and batch, and the least cosine to float32."""
-    export_onnx(spec, folder / "model.onnx")
-    export_onnx(spec, folder / "model-bf16.onnx", precision="bf16")
-    ways: list[tuple[Runtime, Precision]] = [("torch", "bf16"), ("onnx", "fp32")]
-    if importlib.util.find_spec("tensorrt") is not None:
-        ways.append(("tensorrt", "bf16"))
-    pixels = np.random.default_rng(0).integers(0, 256, (2 * BATCHES[-1], 112, 112, 3), np.uint8)
+    ways = ways_on(device)
+    for runtime, precision in ways:
+        if runtime != "torch":
+            export_onnx(spec, folder / f"model-{precision}.onnx", precision=precision)
+    pixels = np.random.default_rng(0).integers(0, 256, (2 * batches(device)[-1], 112, 112, 3), np.uint8)
     faces = Faces(pixels, spec.geometry)
     work = multiplications(spec)
-    expected = open_extractor(spec, "torch", batch=32, device=device).embed(faces).vectors.astype(np.float64)
+    expected = (
+        open_extractor(spec, "torch", batch=min(32, len(pixels)), device=device).embed(faces).vectors.astype(np.float64)
+    )
     speeds, shares, least = {}, {}, 1.0
-    for batch in BATCHES:
+    for batch in batches(device):
         some = Faces(pixels[: max(4 * batch, 32)], spec.geometry)
         calls: dict[str, Callable[[], Any]] = {}
         for runtime, precision in ways:
-            lower = runtime == "tensorrt"
-            graph = None if runtime == "torch" else read_export(folder / f"model{'-bf16' if lower else ''}.onnx")
+            graph = None if runtime == "torch" else read_export(folder / f"model-{precision}.onnx")
             made = open_extractor(spec, runtime, precision, graph=graph, batch=batch, device=device)
             calls[f"{runtime} {precision}, {batch}"] = embedder(made, some)
         for call in calls.values():
             least = min(least, float((call() * expected[: len(some.pixels)]).sum(1).min()))
         seconds: dict[str, list[float]] = {name: [] for name in calls}
-        for _ in range(ROUNDS):
+        for _ in range(1 if device == "cpu" else ROUNDS):
             for name, call in calls.items():
                 started = time.perf_counter()
                 call()  # returns what the host can read: the device has finished
@@ -85,6 +91,23 @@ def measured(spec: ExtractorSpec, folder: Path, device: str, peak: float) -> dic
         speeds |= {name: 1 / median(times) for name, times in seconds.items()}
         shares |= {name: 2 * work / median(times) / peak for name, times in seconds.items()}
     return {"faces_per_second": speeds, "share_of_matrix_rate": shares, "least_cosine": least}
+
+
+def ways_on(device: str) -> list[tuple[Runtime, Precision]]:
+    """Return the runtimes that there are, ours first."""
+    if device == "cpu":
+        return [("torch", "fp32")]
+    found: list[tuple[Runtime, Precision]] = [("torch", "bf16"), ("torch", "fp32")]
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        found.append(("onnx", "fp32"))
+    if importlib.util.find_spec("tensorrt") is not None:
+        found.append(("tensorrt", "bf16"))
+    return found
+
+
+def batches(device: str) -> tuple[int, ...]:
+    """Return the batches that are measured."""
+    return (2,) if device == "cpu" else BATCHES
 
 
 def matrix_rate(device: str, side: int = 8192) -> float:

@@ -17,7 +17,8 @@ from facecure.environment import environment
 
 HERE = Path(__file__).parent
 BENCHMARKS = (
-    "adaptive", "cloak", "cloak_step", "embed", "embed_gpu", "faces", "linear", "population", "verdicts", "zoo"
+    "adaptive", "cloak", "cloak_gpu", "cloak_step", "embed", "embed_gpu", "faces", "linear", "population",
+    "population_gpu", "verdicts", "zoo",
 )  # fmt: skip
 
 

@@ -116,7 +116,9 @@ class LpipsNetwork(nn.Module):
 class Lpips(Surrogate):
     """LPIPS on pictures 0…255 of any size; `what` names the weights and whether they are the published ones."""
 
-    def __init__(self, network: LpipsNetwork, what: dict[str, Any], *, device: str = "cpu", rows: int | None = None) -> None:
+    def __init__(
+        self, network: LpipsNetwork, what: dict[str, Any], *, device: str = "cpu", rows: int | None = None
+    ) -> None:
         middle = [127.5] * 3
         super().__init__(network, size=None, mean=middle, std=middle, name="lpips", device=device, rows=rows)
         self.what = what

@@ -129,7 +129,9 @@ def _exported(array: Any, stream: int, device_type: int) -> tuple[object, int]:
     where, number = array.__dlpack_device__()  # asked first: elsewhere a stream is an error of another kind
     if where != device_type:
         place = "in host memory" if where == _CPU else f"on DLPack device type {int(where)}"
-        raise InputError(f"{type(array).__name__} is {place}; a CUDA array is needed (DLPack device type {device_type})")
+        raise InputError(
+            f"{type(array).__name__} is {place}; a CUDA array is needed (DLPack device type {device_type})"
+        )
     try:
         # 1 names CUDA's default stream, which as an address is 0
         capsule = array.__dlpack__(stream=stream or 1) if device_type == _CUDA else array.__dlpack__()

@@ -8,6 +8,8 @@ import pytest
 from facecure import _core
 from facecure.kernels import DssimSource
 
+from .stand_ins import two_devices as two_devices
+
 SIMD = ["scalar", "avx2", "avx512"]
 AVAILABLE = SIMD[: SIMD.index(_core.build_info()["simd"]) + 1]
 BITS = [*AVAILABLE, "device"]  # the last: what the CUDA twin computes, on the CPU

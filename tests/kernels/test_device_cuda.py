@@ -166,7 +166,12 @@ class TestArrays:
 
 
 class TestFloat32:
-    KINDS = torch.backends.cudnn.conv, torch.backends.cuda.matmul, torch.backends.mkldnn.conv, torch.backends.mkldnn.matmul
+    KINDS = (
+        torch.backends.cudnn.conv,
+        torch.backends.cuda.matmul,
+        torch.backends.mkldnn.conv,
+        torch.backends.mkldnn.matmul,
+    )
 
     def precisions(self):
         return [kind.fp32_precision for kind in self.KINDS]
