@@ -1,9 +1,9 @@
 """Embeddings on a GPU: faces per second and share of the device's own matrix rate; ends where there is no GPU.
 
-iResNet-50 and -100 with random weights, from uint8 faces in host memory, batches of 1, 32 and 256: torch in bfloat16 and
-float32, a CUDA graph per pass and two under way; ONNX Runtime's CUDA provider in float32 and TensorRT in bfloat16 where
-they are installed. The matrix rate is that of one large bfloat16 product, measured beside them. On torch's CPU, in
-small and by torch alone, for tests. Never run on a GPU yet.
+iResNet-50 and -100 with random weights, from uint8 faces in host memory, batches of 1, 32 and 256: torch in bfloat16
+and float32, a CUDA graph per pass and two under way; ONNX Runtime's CUDA provider in float32 and TensorRT in bfloat16
+where they are installed. The matrix rate is that of one large bfloat16 product, measured beside them. On torch's CPU,
+in small and by torch alone, for tests. Never run on a GPU yet.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The population pass with its scan on a GPU against the same pass on the CPU: the same outcomes, then time.
 
-530 identities × 51 pictures × 512 values, then among 250,000 distractors. On torch's CPU, in small, for tests. Never run
-on a GPU yet.
+530 identities × 51 pictures × 512 values, then among 250,000 distractors. On torch's CPU, in small, for tests. Never
+run on a GPU yet.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ def warp_faces_cuda(
     All three are contiguous CUDA arrays with `__dlpack__` or `__cuda_array_interface__`: `pictures` uint8 (N, H, W, 3),
     or (H, W, 3) for all faces; `matrices` float64 (N, 2, 3), which must be finite; `out` uint8 (N, h, w, 3), or with
     `normalise` float32 or bfloat16 (N, 3, h, w). `layout`, "NHWC" or "NCHW", replaces the order above. `stream` is the
-    `cudaStream_t` as an integer, of the arrays' device. Raises `NoDevice` where this cannot run, never falling back to the CPU, and
-    `InputError` where the arrays do not fit together.
+    `cudaStream_t` as an integer, of the arrays' device. Raises `NoDevice` where this cannot run, never falling back to
+    the CPU, and `InputError` where the arrays do not fit together.
     """
     if border not in ("black", "replicate") or layout not in (None, "NHWC", "NCHW"):
         raise InputError(f"border is black or replicate, layout NHWC or NCHW, not {border!r} and {layout!r}")
