@@ -147,7 +147,8 @@ class Iteration:
     def __init__(self, cloak: Cloak[S], state: S) -> None:
         self._graph, device = torch.cuda.CUDAGraph(), cloak.surrogates[0].device
         # torch's own stream for captures is of whatever device was current at its first
-        with torch.cuda.device(device), torch.cuda.graph(self._graph, stream=torch.cuda.Stream(device)):
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        with torch.cuda.device(device), torch.cuda.graph(self._graph, stream=stream):
             self._found = iterate(cloak, state)  # nothing runs yet
 
     def replay(self) -> tuple[Objective, Tensor]:

@@ -102,7 +102,7 @@ class LpipsNetwork(nn.Module):
         """Return the embedding."""
         shift, scale = (self.get_buffer(name).to(pictures.dtype) for name in ("shift", "scale"))
         pictures = (pictures - shift) / scale
-        parts = []
+        parts: list[Tensor] = []
         for number, layer in enumerate(self.features):
             pictures = layer(pictures)
             if number in self._taps:

@@ -62,7 +62,7 @@ def full_float32() -> Iterator[None]:
     """
     import torch
 
-    backends = torch.backends
+    backends: Any = torch.backends  # torch's stubs lack what is made at import
     kinds = backends.cudnn.conv, backends.cuda.matmul, backends.mkldnn.conv, backends.mkldnn.matmul
     before = [kind.fp32_precision for kind in kinds]
     for kind in kinds:

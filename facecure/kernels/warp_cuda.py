@@ -35,7 +35,7 @@ def warp_faces_cuda(
     planar = layout == "NCHW" if layout else normalise is not None
     require_device()
     source, stack, target = (view(array, stream) for array in (pictures, matrices, out))
-    devices = {one.device for one in (source, stack, target)} - {None}
+    devices = {one.device for one in (source, stack, target) if one.device is not None}
     if len(devices) > 1:
         raise InputError(f"the arrays are on CUDA devices {', '.join(map(str, sorted(devices)))}; they must share one")
     device = devices.pop() if devices else 0
