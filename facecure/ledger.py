@@ -11,9 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from facecure.atomic import write_whole
+from facecure.atomic import write_whole, writing
 from facecure.errors import InputError
+from facecure.names import shown
 from facecure.types import digest_of
+
+_NEEDED = {"identity", "path", "key", "source_sha256", "sha256"}
 
 
 class Ledger:
@@ -48,9 +51,9 @@ class Ledger:
 
     def add(self, row: Mapping[str, object]) -> None:
         """Append a finished picture's row."""
-        text = {key: str(row.get(key, "")) for key in self._columns}
+        text = {key: shown(str(row.get(key, ""))) for key in self._columns}
         self.rows[text["identity"], text["key"]] = text
-        with self._file.open("a", encoding="utf-8", newline="") as file:
+        with writing(self._file), self._file.open("a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, self._columns).writerow(text)
             file.flush()
             os.fsync(file.fileno())
@@ -78,20 +81,22 @@ class Ledger:
 
     def _state(self, found: Mapping[str, Any]) -> None:
         text = json.dumps({**self._parameters, **found}, indent=1, ensure_ascii=False)
-        self.write(self.folder / "cloak.json", text.encode() + b"\n")
+        write_whole(self.folder / "cloak.json", text + "\n")
 
     def _read(self) -> dict[tuple[str, str], dict[str, str]]:
         if not self._file.exists():
             return {}
-        text = self._file.read_bytes().decode("utf-8", errors="replace")
+        with writing(self._file):
+            text = self._file.read_bytes().decode("utf-8", errors="replace")
         ended = text[: text.rfind("\n") + 1]  # what comes after was being written
         found = list(csv.DictReader(io.StringIO(ended, newline="")))
-        whole = [row for row in found if set(row) == set(self._columns) and None not in row.values()]
-        return {(row["identity"], row["key"]): row for row in whole}
+        whole = [row for row in found if _NEEDED <= set(row) <= set(self._columns) and None not in row.values()]
+        # earlier versions had fewer columns
+        return {(row["identity"], row["key"]): {key: row.get(key, "") for key in self._columns} for row in whole}
 
     def _rewrite(self) -> None:
         text = io.StringIO()
         writer = csv.DictWriter(text, self._columns)
         writer.writeheader()
         writer.writerows(self.rows[key] for key in sorted(self.rows))
-        self.write(self._file, text.getvalue().encode())
+        write_whole(self._file, text.getvalue())

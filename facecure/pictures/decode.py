@@ -6,15 +6,14 @@ On every JPEG of the shared assets and every kind made in the tests both give th
 
 from __future__ import annotations
 
-import io
 import re
+from collections.abc import Callable
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from facecure.pictures import decode_pillow
-from facecure.pictures.decode_pillow import UnreadablePicture as UnreadablePicture
+from facecure.pictures.formats import UnreadablePicture as UnreadablePicture
 from facecure.types import U8
 
 _HUFFMAN_8_BIT = (0xC0, 0xC1, 0xC2)  # start of frame: baseline, extended, progressive
@@ -27,52 +26,54 @@ _DAMAGE = re.compile(rb"\xff(?!\x00|[\xd0-\xd7]|\xff|\xc4\x00|\xdd\x00\x04|\xda\
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
-def decode(data: bytes) -> U8:
+def decode(data: bytes, admit: Callable[[int], None] = lambda pixels: None) -> U8:
     """Return a picture file's content as uint8 (H, W, 3) RGB 0…255: the pixels of `decode_pillow.decode`.
 
-    Raises `UnreadablePicture` where that does.
+    `admit` is called with its number of pixels, by its header, before they are decoded. Raises `UnreadablePicture`
+    where that does.
     """
-    if _plain_jpeg(data):
-        try:
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
-        except cv2.error:
-            pixels = None  # Pillow says what is wrong with it, if anything
-        if pixels is not None:
-            return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels))
-    return decode_pillow.decode(data)
+    size = _plain_jpeg(data)
+    if not size:
+        return decode_pillow.decode(data, admit)
+    admit(size)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        return decode_pillow.decode(data)  # Pillow says what is wrong with it, if anything
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels))
 
 
-def _plain_jpeg(data: bytes) -> bool:
-    """Return whether this is a whole, upright JPEG of 8-bit grey or three-channel samples.
+def _plain_jpeg(data: bytes) -> int:
+    """Return the number of pixels of a whole, upright JPEG of 8-bit grey or three-channel samples, 0 for all others.
 
     The last bytes must be the end marker: of a truncated file OpenCV returns what there is, in part grey, where Pillow
-    refuses. CMYK, arithmetic coding, rotated pictures and sizes beyond Pillow's limit are Pillow's.
+    refuses. CMYK, arithmetic coding, rotated pictures and those beyond the limit are Pillow's.
     """
     if data[:2] != b"\xff\xd8" or data[-2:] != b"\xff\xd9":
-        return False
+        return 0
     at, told = 2, False  # whether there is metadata that may tell an orientation
     size = 0
     while at + 10 <= len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == _START_OF_SCAN:
-            limit = Image.MAX_IMAGE_PIXELS
-            fits = size > 0 and (limit is None or size <= limit)
             whole = _DAMAGE.search(data, at + 2 + length, len(data) - 2) is None
-            return fits and whole and not (told and _turned(data))
+            plain = size <= decode_pillow.MAX_PIXELS and whole and not (told and _turned(data))
+            return size if plain else 0
         if marker in _HUFFMAN_8_BIT:
             bits, channels = data[at + 4], data[at + 9]
             if size or bits != 8 or channels not in (1, 3):
-                return False
+                return 0
             size = int.from_bytes(data[at + 5 : at + 7], "big") * int.from_bytes(data[at + 7 : at + 9], "big")
         told |= marker == _APP1
         at += 2 + length
-    return False
+    return 0
 
 
 def _turned(data: bytes) -> bool:
     """Return whether Pillow finds an orientation other than upright in the metadata, EXIF or XMP."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return bool(image.getexif().get(_ORIENTATION, 1) != 1)
+        return bool(decode_pillow.opened(data).getexif().get(_ORIENTATION, 1) != 1)
     except Exception:  # Pillow's plugins raise whatever their parser stumbles on
         return True

@@ -11,10 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from facecure.pictures.align import cut_face
-from facecure.pictures.decode import UnreadablePicture, decode
+from facecure.pictures.budget import Budget
+from facecure.pictures.decode import decode
 from facecure.pictures.detect import FaceFinder, Found
+from facecure.pictures.files import read_picture
+from facecure.pictures.formats import UnreadablePicture
+from facecure.pictures.metadata import Metadata, metadata_of
 from facecure.pictures.opencv import opencv_on_one_thread
 from facecure.types import U8, Exclusion, FaceGeometry, Faces, Sample
+
+IN_FLIGHT = 1 << 29  # bytes of files and whole pictures that are held at a time
+_WORKING = 8  # bytes per pixel while a picture is decoded: 3 of them stay, the others are the decoder's
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,8 @@ class Loaded:
     """What became of one sample: its content hash and one face per geometry, or the reason for having none.
 
     `faces` is None where the caller knew the content already. `found` are all faces that the detector, if there is one,
-    finds in the decoded picture, the main one first; `size` is the picture's (width, height).
+    finds in the decoded picture, the main one first; `size` is the picture's (width, height). `metadata` is read for
+    pictures that are handed over as they are.
     """
 
     sample: Sample
@@ -31,6 +39,7 @@ class Loaded:
     excluded: Exclusion | None = None
     found: tuple[Found, ...] = ()
     size: tuple[int, int] = (0, 0)
+    metadata: Metadata = Metadata()
 
 
 def load_faces(
@@ -43,23 +52,39 @@ def load_faces(
 ) -> Iterator[Loaded]:
     """Yield one `Loaded` per sample, in order, decoded on `threads` threads while the caller works on earlier ones.
 
-    Up to `ahead` samples are decoded before they are asked for, eight per thread at least.
+    Up to `ahead` samples are decoded before they are asked for, eight per thread at least, but no more than `IN_FLIGHT`
+    bytes of whole pictures are held, the largest one beside: sizes are known by the header before anything is decoded.
 
     The geometry None stands for the picture as it is. Samples for which `known(sample, sha256)` holds are hashed but
     neither decoded nor cut. A picture that cannot be used is yielded with its exclusion: `unreadable: …` or
     `no face: …`.
     """
+    budget = Budget(IN_FLIGHT)
+    whole = None in geometries
 
-    def load(sample: Sample) -> Loaded:
+    def load(number: int, sample: Sample) -> Loaded:
+        taken = kept = 0
+
+        def take(size: int) -> None:
+            nonlocal taken
+            budget.take(number, size)
+            taken += size
+
         try:
-            data = sample.path.read_bytes()
-        except OSError as error:
-            return Loaded(sample, "", excluded=Exclusion(sample.path, f"unreadable: {error.strerror or error}"))
-        sha256 = hashlib.sha256(data).hexdigest()
-        if known(sample, sha256):
-            return Loaded(sample, sha256)
+            loaded = _load(sample, take)
+            kept = _held(loaded)
+            return loaded
+        finally:
+            budget.give(taken - kept)
+
+    def _load(sample: Sample, take: Callable[[int], None]) -> Loaded:
+        sha256 = ""
         try:
-            picture = decode(data)
+            data = read_picture(sample.path, take)
+            sha256 = hashlib.sha256(data).hexdigest()
+            if known(sample, sha256):
+                return Loaded(sample, sha256)
+            picture = decode(data, lambda pixels: take(_WORKING * pixels))
         except UnreadablePicture as error:
             return Loaded(sample, sha256, excluded=Exclusion(sample.path, f"unreadable: {error}"))
         size = picture.shape[1], picture.shape[0]
@@ -71,20 +96,34 @@ def load_faces(
             faces = tuple(picture if g is None else cut_face(picture, g, landmarks) for g in geometries)
         except np.linalg.LinAlgError:
             return Loaded(sample, sha256, excluded=Exclusion(sample.path, "no face: its landmarks fall into one point"))
-        return Loaded(sample, sha256, faces, None, tuple(found), size)
+        told = metadata_of(data) if whole else Metadata()
+        return Loaded(sample, sha256, faces, None, tuple(found), size, told)
+
+    def _held(loaded: Loaded) -> int:
+        """Return the bytes of the whole picture that goes along."""
+        return 3 * loaded.size[0] * loaded.size[1] if whole else 0
 
     most = max(8 * threads, ahead)
-    pending: deque[Future[Loaded]] = deque()
+    pending: deque[tuple[int, Future[Loaded]]] = deque()
+
+    def hand_over() -> Iterator[Loaded]:
+        number, future = pending.popleft()
+        budget.await_picture(number)
+        loaded = future.result()
+        yield loaded
+        budget.give(_held(loaded))
+
     with opencv_on_one_thread(), ThreadPoolExecutor(threads) as pool:
         try:
-            for sample in samples:
-                pending.append(pool.submit(load, sample))
+            for number, sample in enumerate(samples):
+                pending.append((number, pool.submit(load, number, sample)))
                 if len(pending) >= most:
-                    yield pending.popleft().result()
+                    yield from hand_over()
             while pending:
-                yield pending.popleft().result()
+                yield from hand_over()
         finally:
-            for future in pending:  # the consumer stopped early, or a picture failed
+            budget.stop()
+            for _, future in pending:  # the consumer stopped early, or a picture failed
                 future.cancel()
 
 
