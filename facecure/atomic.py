@@ -12,9 +12,9 @@ from facecure.errors import InputError
 
 
 def write_whole(file: Path, content: bytes | str) -> None:
-    """Return when `file` holds the content, text as UTF-8; whatever interrupts leaves what was there before.
+    r"""Return when `file` holds the content, text as UTF-8; whatever interrupts leaves what was there before.
 
-    A byte of a file name that is not UTF-8, a lone surrogate in text, becomes `\\udcNN`, which JSON reads as it was.
+    A byte of a file name that is not UTF-8, a lone surrogate in text, becomes `\udcNN`, which JSON reads as it was.
     Raises `InputError` where the file cannot be written.
     """
     # as long for every name: one of 255 bytes leaves no room for an ending

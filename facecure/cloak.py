@@ -21,6 +21,7 @@ from facecure.extractors.spec import ExtractorSpec
 from facecure.kernels import thread_count
 from facecure.kernels.device import torch_device
 from facecure.ledger import Ledger
+from facecure.names import shown
 from facecure.pictures.manifest import read_sets
 from facecure.types import Exclusion, ProtocolName
 from facecure.zoo.find import find_detector, find_lpips, find_spec
@@ -39,7 +40,7 @@ Precision = Literal["fp32", "bf16"]
 class Cloaked:
     """A finished run: its folder, how many pictures were cloaked now and before, and what was left out.
 
-    `rows` are those of `manifest.csv`, as text.
+    `rows` are those of `manifest.csv`, as text; `warnings` what a user should know of sources and of written pictures.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class Cloaked:
     before: int
     excluded: tuple[Exclusion, ...]
     rows: tuple[dict[str, str], ...]
+    warnings: tuple[str, ...] = ()
 
 
 def cloak(
@@ -122,7 +124,7 @@ def cloak(
         )
     sets = read_sets(Path(pictures), {}, {}, [])
     for sample in sets.samples:
-        if Path(sample.identity).name != sample.identity or Path(sample.key).name != sample.key:
+        if any(Path(name).name != name or "\0" in name for name in (sample.identity, sample.key)):
             raise InputError(f"{sample.path}: files are called after identity and key, so both must be plain names")
     parameters = {
         "cloak": [{"name": str(t.choice), "share": t.choice.share, **t.cloak.parameters()} for t in tools],
@@ -153,8 +155,13 @@ def cloak(
             run.choose_targets(sets.samples, Path(targets))
         run.go(sets.samples, reference_batch or batch, by_identity=reference_batch is not None)
     excluded = (*sets.excluded, *run.excluded)
-    ledger.finish([{"path": str(e.path), "reason": e.reason} for e in excluded], environment())
-    return Cloaked(Path(out), run.written, run.before, excluded, tuple(ledger.rows.values()))
+    rows = tuple(ledger.rows.values())
+    warnings = (*sets.warnings, *(f"{row['path']}: {row['note']}" for row in rows if row["note"]))
+    ledger.finish([{"path": str(e.path), "reason": e.reason} for e in excluded], environment(), warnings)
+    if not run.written + run.before:
+        reasons = "; ".join(f"{shown(e.path)}: {e.reason}" for e in excluded[:3])
+        raise InputError(f"no picture of {shown(pictures)} could be cloaked: {reasons}")
+    return Cloaked(Path(out), run.written, run.before, excluded, rows, warnings)
 
 
 def _surrogate(network: nn.Module | None, spec: ExtractorSpec, device: str, precision: Precision) -> Surrogate:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from facecure.atomic import write_whole, writing
 from facecure.cloak import cloak
 from facecure.embed import EmbeddingTable, Progress, embed
 from facecure.evaluate import evaluate
@@ -81,7 +82,7 @@ def run_demo(out: Path, *, seed: int = 0, progress: Progress = lambda stage, don
     surrogate = next(packaged_surrogate(spec) for spec in packaged_specs() if spec.stem == SURROGATE)
     people = sorted(folder.name for folder in pictures.iterdir())[:PROTECTED]
     files = [f"{person},{pictures.name}/{person}/{k:02d}.jpg" for person in people for k in range(PICTURES)]
-    protected.write_text("\n".join(["identity,path", *files, ""]))
+    write_whole(protected, "\n".join(["identity,path", *files, ""]))
     for short, name in CLOAKS.items():
         cloak(
             protected,
@@ -113,9 +114,10 @@ def _write_people(folder: Path, people: int, pictures: int, seed: int, progress:
     for number in range(people):
         person = make_person(number, seed)
         home = folder / f"person_{number:02d}"
-        home.mkdir(parents=True, exist_ok=True)
-        for picture in range(pictures):
-            Image.fromarray(render(person, picture).pixels).save(home / f"{picture:02d}.jpg", quality=85)
+        with writing(home):
+            home.mkdir(parents=True, exist_ok=True)
+            for picture in range(pictures):
+                Image.fromarray(render(person, picture).pixels).save(home / f"{picture:02d}.jpg", quality=85)
         progress(f"synthetic people: {folder.name}", number + 1, people)
 
 

@@ -58,10 +58,12 @@ class Ledger:
             file.flush()
             os.fsync(file.fileno())
 
-    def finish(self, excluded: Sequence[Mapping[str, str]], environment: Mapping[str, Any]) -> None:
+    def finish(
+        self, excluded: Sequence[Mapping[str, str]], environment: Mapping[str, Any], warnings: Sequence[str] = ()
+    ) -> None:
         """Sort the manifest and state what was left out, and why, and what ran."""
         self._rewrite()
-        self._state({"excluded": list(excluded), "environment": environment})
+        self._state({"excluded": list(excluded), "warnings": list(warnings), "environment": environment})
 
     def _agree(self, file: Path) -> None:
         """Raise `InputError` where the folder holds a run with other parameters."""

@@ -7,10 +7,10 @@ from os import PathLike, fspath
 
 
 def shown(name: str | PathLike[str]) -> str:
-    """Return a name as valid Unicode: a byte of it that is not UTF-8, a lone surrogate in Python, becomes `\\xNN`."""
+    r"""Return a name as valid Unicode: a byte of it that is not UTF-8, a lone surrogate in Python, becomes `\xNN`."""
     return fspath(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def spelling(name: str) -> str:
-    """Return a name as identities and keys are compared: shown, in the one Unicode form that macOS decomposes."""
+    r"""Return a name as identities and keys are compared: shown, in the one Unicode form that macOS decomposes."""
     return unicodedata.normalize("NFC", shown(name))

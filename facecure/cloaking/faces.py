@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from facecure.errors import InputError
 from facecure.extractors.spec import ExtractorSpec
 from facecure.pictures.align import align_matrix, cut_face, stretch
 from facecure.pictures.load import Loaded
+from facecure.pictures.metadata import Metadata
 from facecure.types import F32, F64, U8, FaceGeometry, Sample
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class ToolFace:
     """One face of a sample in a tool's size: `pixels` uint8 (H, W, 3) RGB.
 
     `matrices`, one per surrogate, map a point of its input to the face's, float64 (2, 3) with pixel centres at +0.5;
-    None where it sees the face as a whole. `place` is None where the picture is a face already.
+    None where it sees the face as a whole. `place` is None where the picture is a face already. `metadata` is that of a
+    photo.
     """
 
     sample: Sample
@@ -45,6 +47,7 @@ class ToolFace:
     pixels: U8
     matrices: tuple[F64 | None, ...]
     place: Place | None = None
+    metadata: Metadata = field(default_factory=Metadata)
 
 
 class Tool:
@@ -127,7 +130,7 @@ class Tool:
 
     def _face(self, loaded: Loaded, pixels: U8, landmarks: F64 | None, place: Place | None) -> ToolFace:
         matrices = tuple(self._matrix(landmarks, i) for i in range(len(self._specs)))
-        return ToolFace(loaded.sample, loaded.sha256, pixels, matrices, place)
+        return ToolFace(loaded.sample, loaded.sha256, pixels, matrices, place, loaded.metadata)
 
     def _matrix(self, landmarks: F64 | None, surrogate: int) -> F64 | None:
         if not self.aligned(surrogate):

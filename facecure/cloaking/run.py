@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facecure.atomic import write_whole
 from facecure.cloaking.faces import Tool, ToolFace
 from facecure.cloaking.writer import Format, Writer, quantised
 from facecure.cloaks.targets import PICTURES, assign_targets, choose_target
 from facecure.embed import Progress
+from facecure.errors import InputError
 from facecure.ledger import Ledger
 from facecure.pictures.detect import FaceFinder
-from facecure.pictures.load import Loaded, load_faces
+from facecure.pictures.load import IN_FLIGHT, Loaded, load_faces
 from facecure.pictures.manifest import read_samples
 from facecure.types import F32, Exclusion, Sample, digest_of
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 _TARGETS_HELD = 32  # people whose faces are kept in memory
 _SMALLEST = 32  # side of a photo that can hold a face
+_PHOTOS_HELD = IN_FLIGHT  # bytes of photos whose faces wait for a batch to fill
 
 
 class CloakRun:
@@ -46,7 +49,7 @@ class CloakRun:
         self._others: dict[str, list[Sample]] = defaultdict(list)  # whom one may aim at
         self._target_faces = lru_cache(maxsize=_TARGETS_HELD)(self._read_target)
         if trace is not None:
-            trace.write_text("")
+            write_whole(trace, "")
 
     @property
     def written(self) -> int:
@@ -54,7 +57,10 @@ class CloakRun:
         return self._writer.written
 
     def go(self, samples: Sequence[Sample], batch: int, *, by_identity: bool) -> None:
-        """Cloak what is not done yet, `batch` pictures at a time; `by_identity` never mixes people in a batch."""
+        """Cloak what is not done yet, `batch` pictures at a time; `by_identity` never mixes people in a batch.
+
+        Fewer where photos are large, for all of a batch are held; but not `by_identity`, where batches change cloaks.
+        """
         waiting: dict[Tool, list[ToolFace]] = defaultdict(list)
 
         def settle(tool: Tool) -> None:
@@ -63,7 +69,7 @@ class CloakRun:
                 self._progress("cloaked", self.written + self.before, len(samples))
 
         self._progress("cloaked", 0, len(samples))
-        for loaded in self._read(samples, done=False):
+        for loaded in self._read(self._nameable(samples), done=False):
             tool = self._tool(loaded.sample)
             if loaded.faces is None and loaded.excluded is None:
                 self.before += 1
@@ -75,9 +81,18 @@ class CloakRun:
                 # photos of their own size go alone
                 if len(waiting[tool]) == (batch if tool.cloak.size else 1):
                     settle(tool)
+            if not by_identity and _photo_bytes(chain.from_iterable(waiting.values())) >= _PHOTOS_HELD:
+                for tool in list(waiting):
+                    settle(tool)
         for tool in list(waiting):
             settle(tool)
         self._progress("cloaked", len(samples), len(samples))
+
+    def _nameable(self, samples: Sequence[Sample]) -> list[Sample]:
+        """Return the samples whose cloaked pictures can have their names; take down the others."""
+        reasons = [self._writer.nameless(self._tool(sample), sample) for sample in samples]
+        self.excluded += [Exclusion(s.path, reason) for s, reason in zip(samples, reasons, strict=True) if reason]
+        return [sample for sample, reason in zip(samples, reasons, strict=True) if not reason]
 
     def choose_targets(self, samples: Sequence[Sample], source: Path) -> None:
         """Choose whom each person's pictures aim at, for tools that aim (§4, Target selection)."""
@@ -176,7 +191,10 @@ class CloakRun:
         if tool.choice.name != "fawkes-v0.3":
             return None
         target, which = self._aims[sample.identity]
-        return self._target_faces(target)[which[sample.key]]
+        faces = self._target_faces(target)
+        if which[sample.key] >= len(faces):
+            raise InputError(f"pictures of {target}, whom {sample.identity} aims at, are no longer there; run again")
+        return faces[which[sample.key]]
 
     def _aiming(self) -> Tool:
         """Return the tool that aims; several of a mix see the same faces."""
@@ -197,6 +215,12 @@ class CloakRun:
                     "visible": float(record.visible[i]), "weight": weight, "accepted": bool(record.accepted[i]),
                 }  # fmt: skip
                 file.write(json.dumps(line) + "\n")
+
+
+def _photo_bytes(faces: Iterable[ToolFace]) -> int:
+    """Return the bytes of the photos that faces lie in, each counted once."""
+    photos = {id(face.place.photo): face.place.photo.nbytes for face in faces if face.place is not None}
+    return sum(photos.values())
 
 
 def _seed(*parts: object) -> int:

@@ -17,8 +17,8 @@ from facecure.cloaking.measure import MEASURES, combined, measured
 from facecure.ledger import Ledger
 from facecure.pictures.align import cut_face
 from facecure.pictures.decode import decode
-from facecure.pictures.metadata import carried
-from facecure.types import F32, U8, FaceGeometry
+from facecure.pictures.metadata import Metadata
+from facecure.types import F32, U8, FaceGeometry, Sample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 Format = Literal["png", "jpeg", "webp"]
 COLUMNS = (
     "identity", "path", "key", "cloak", "target", "faces", "source", "source_sha256", "sha256", "clean", *MEASURES,
+    "note",
 )  # fmt: skip
+_LONGEST = 255  # bytes of a file's name, on all common file systems
 QUALITY = 95  # of JPEG, without chroma subsampling, and WebP
+_STRIP = 512  # rows of a photo that are in float32 at a time
 _ENDINGS = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 _Grids = Sequence["Tensor | None"]
 
@@ -35,7 +38,8 @@ _Grids = Sequence["Tensor | None"]
 class Writer:
     """Writes cloaked faces, each to `cloaked/<identity>/` with the clean one in `clean/<identity>/`; or whole photos.
 
-    A photo is upright and keeps its source's colour profile; where it was taken, when and with what only with `exif`.
+    A photo is upright and keeps its source's colour profile; where it was taken, when and with what only with `exif`,
+    except what of it cannot be written again, of which the row has a note.
     """
 
     def __init__(self, ledger: Ledger, image_format: Format, *, exif: bool) -> None:
@@ -44,11 +48,19 @@ class Writer:
         # of photos with faces still to come: those that are done, with grids and what each adds to its square
         self._open: dict[tuple[str, str], list[tuple[ToolFace, _Grids, F32]]] = defaultdict(list)
 
+    def nameless(self, tool: Tool, sample: Sample) -> str:
+        """Return why a sample's files cannot have their names; empty where they can."""
+        names = [sample.identity, self._name(tool, sample), *([] if tool.whole else [_clean_name(sample)])]
+        longest = max(len(name.encode()) for name in names)
+        if longest <= _LONGEST:
+            return ""
+        return f"name too long: {longest} bytes with what is added to it, beyond {_LONGEST}; rename it shorter"
+
     def put(self, tool: Tool, face: ToolFace, cloaked: U8, target: str, grids: _Grids) -> None:
         """Take a cloaked face, uint8 (H, W, 3) RGB, and write its picture if that is complete."""
         place = face.place
         if place is None:
-            clean = Path("clean", face.sample.identity, f"{face.sample.key}_small.png")
+            clean = Path("clean", face.sample.identity, _clean_name(face.sample))
             self._ledger.write(self._ledger.folder / clean, encoded(face.pixels, "png"))
             self._write(tool, cloaked, [(face, grids)], target, str(clean))
             return
@@ -61,16 +73,18 @@ class Writer:
         for one, _, change in done:
             assert one.place is not None
             one.place.frame.add(pixels, change)
-        levels = quantised(pixels[None].transpose(0, 3, 1, 2), truncate=tool.released)[0]
+        levels = np.empty_like(place.photo)
+        for top in range(0, len(pixels), _STRIP):
+            strip = pixels[None, top : top + _STRIP].transpose(0, 3, 1, 2)
+            levels[top : top + _STRIP] = quantised(strip, truncate=tool.released)[0]
         self._write(tool, levels, [(one, views) for one, views, _ in done], target, "")
 
     def _write(self, tool: Tool, pixels: U8, faces: Sequence[tuple[ToolFace, _Grids]], target: str, clean: str) -> None:
         face, _ = faces[0]
         sample = face.sample
-        ending = _ENDINGS[self._format]
-        path = Path("cloaked", sample.identity, f"{sample.key}{tool.choice.suffix}.{ending}")
-        photo = face.place is not None or tool.cloak.size is None
-        data = encoded(pixels, self._format, **carried(sample.path, exif=self._exif) if photo else {})
+        path = Path("cloaked", sample.identity, self._name(tool, sample))
+        told = face.metadata if face.place is not None or tool.cloak.size is None else Metadata()
+        data = encoded(pixels, self._format, **told.options(exif=self._exif))
         self._ledger.write(self._ledger.folder / path, data)
         written = decode((self._ledger.folder / path).read_bytes())
         found = [measured(*_before_and_after(face, written), tool.cloak.surrogates, grids) for face, grids in faces]
@@ -87,9 +101,19 @@ class Writer:
                 "sha256": hashlib.sha256(data).hexdigest(),
                 "clean": clean,
                 **combined(found),
+                "note": f"EXIF left out, as it cannot be written: {told.dropped}"
+                if self._exif and told.dropped
+                else "",
             }
         )
         self.written += 1
+
+    def _name(self, tool: Tool, sample: Sample) -> str:
+        return f"{sample.key}{tool.choice.suffix}.{_ENDINGS[self._format]}"
+
+
+def _clean_name(sample: Sample) -> str:
+    return f"{sample.key}_small.png"
 
 
 def _before_and_after(face: ToolFace, written: U8) -> tuple[U8, U8]:

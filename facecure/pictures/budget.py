@@ -24,9 +24,7 @@ class Budget:
     def take(self, number: int, size: int) -> None:
         """Return once picture `number` may use `size` bytes more; raises `Stopped` where it is no longer wanted."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._stopped or number <= self._due or self._held + size <= self._limit
-            )
+            self._changed.wait_for(lambda: self._stopped or number <= self._due or self._held + size <= self._limit)
             if self._stopped:
                 raise Stopped
             self._held += size

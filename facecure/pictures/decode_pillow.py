@@ -100,7 +100,7 @@ def _check(image: Image.Image) -> None:
 
 
 def _too_large(size: str) -> str:
-    return f"{size}beyond the {MAX_PIXELS // 1_000_000} megapixels that are decoded; save it with half its width and height"
+    return f"{size}beyond the {MAX_PIXELS // 1_000_000} megapixels that are decoded; save it at half its sides"
 
 
 def _loaded(image: Image.Image) -> Image.Image:

@@ -60,6 +60,14 @@ class FaceFinder:
         return found[0].landmarks if found else None
 
 
+def read_weights(file: Path) -> bytes:
+    """Return the content of a detector's file; raises `InputError` where it cannot be read."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"detector {file}: {error.strerror}; give access to it, or name another one") from error
+
+
 def main_first(boxes: F64, sure: F64, size: tuple[int, int]) -> I64:
     """Return the rows of boxes (N, 4) left, top, right, bottom: the main one, then the surest first.
 
@@ -78,10 +86,8 @@ class Detector(FaceFinder):
     """YuNet from an ONNX file. Safe to call from several threads; each gets a network of its own."""
 
     def __init__(self, file: Path) -> None:
-        if not file.is_file():
-            raise InputError(f"detector {file}: no such file")
         self.file = file
-        self.sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        self.sha256 = hashlib.sha256(read_weights(file)).hexdigest()
         self._local = threading.local()
         try:
             self._detect(np.zeros((32, 32, 3), np.uint8))  # another network fails here, not at the first picture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from facecure.pictures.files import is_folder
+
 # lightalchemist/FaceScrub: {name}_{image_id}_{face_id}, possibly all in one folder
 _NAMED_CROP = re.compile(r"(?P<name>.+)_\d+_\d+$")
 
@@ -12,7 +14,7 @@ _NAMED_CROP = re.compile(r"(?P<name>.+)_\d+_\d+$")
 def crop_folder(identity_folder: Path) -> Path:
     """Return the folder with an identity's crops: `face/` inside it (faceteam/facescrub) or the folder itself."""
     inner = identity_folder / "face"
-    return inner if inner.is_dir() else identity_folder
+    return inner if is_folder(inner) else identity_folder
 
 
 def identity_of(stem: str) -> str | None:

@@ -40,6 +40,23 @@ def read_picture(path: Path, admit: Callable[[int], None] = lambda size: None) -
         return file.read(size)
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether this is a folder, as far as may be known: `Path.is_dir` raises where access is refused."""
+    return _is(path, stat.S_ISDIR)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether this is a regular file, as far as may be known."""
+    return _is(path, stat.S_ISREG)
+
+
+def _is(path: Path, kind: Callable[[int], bool]) -> bool:
+    try:
+        return kind(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """Yield a regular file and its size; what it does not stand for raises `UnreadablePicture`."""

@@ -11,7 +11,7 @@ class UnreadablePicture(Exception):
     """What cannot be opened, is no picture, is too large, or cannot be shown as 8-bit RGB without guessing."""
 
 
-# Pillow's names in order of preference, where a photo lies there in several: TIFF last, as which cameras' raw files come
+# Pillow's names, in order of preference where a photo lies there in several; cameras' raw files pass for TIFF
 _FORMATS = {
     "JPEG": rb"\xff\xd8\xff",
     "PNG": rb"\x89PNG\r\n\x1a\n",

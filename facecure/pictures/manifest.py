@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from facecure.errors import InputError, MissingDependency
+from facecure.names import shown, spelling
+from facecure.pictures.companions import drop_companions, rank
 from facecure.pictures.facescrub import crop_folder, identity_of
+from facecure.pictures.files import is_file, is_folder
 from facecure.pictures.pairing import drop_named_cloaks, pair, stripped
 from facecure.types import Exclusion, Role, Sample
 
@@ -82,35 +84,50 @@ def read_samples(
     """Return samples, exclusions and warnings of one folder or manifest.
 
     A folder is `<identity>/<picture>`, `<identity>/face/<picture>` or flat `{name}_{image_id}_{face_id}` files. Every
-    file is a candidate, whatever its extension: what it is shows when it is opened. Hidden files are not pictures.
+    file is a candidate, whatever its extension: what it is shows when it is opened. Of files of one name those that are
+    no pictures are companions of the one that is. Hidden files are not pictures.
     """
-    if source.is_file():
+    if is_file(source):
         return _read_table(source, role, cloak)
-    if not source.is_dir():
+    if not is_folder(source):
         raise InputError(f"{source}: no such folder or manifest")
     samples: list[Sample] = []
     excluded: list[Exclusion] = []
     warnings: list[str] = []
-    for entry in _visible(source):
-        if not entry.is_dir():
-            stem = next(iter(stripped(entry.stem, role)), entry.stem)
-            name = identity_of(stem)
-            if name is None:
-                excluded.append(Exclusion(entry, "no identity: lies in no identity folder, no {name}_{id}_{face} name"))
-            else:
-                samples.append(_sample(name, entry, entry.stem, role, cloak))
+    try:
+        entries = _visible(source)
+    except OSError as error:
+        raise InputError(f"{source}: {error.strerror}; give access to it, or name another folder") from error
+    folders, files = _divided(entries)
+    files, companions = drop_companions(files)
+    excluded += companions
+    for file in files:
+        stem = next(iter(stripped(file.stem, role)), file.stem)
+        name = identity_of(stem)
+        if name is None:
+            excluded.append(Exclusion(file, "no identity: lies in no identity folder, no {name}_{id}_{face} name"))
+        else:
+            samples.append(_sample(name, file, file.stem, role, cloak))
+    for folder in folders:
+        crops = crop_folder(folder)
+        try:
+            entries = _visible(crops)
+            beside = [path.name for path in _visible(folder) if path != crops] if crops != folder else []
+        except OSError as error:
+            excluded.append(Exclusion(folder, f"unreadable: {error.strerror}"))
             continue
-        crops = crop_folder(entry)
-        if crops != entry and (beside := len(_visible(entry)) - 1):
-            names = ", ".join(p.name for p in _visible(entry) if p != crops)
-            warnings.append(f"{entry}: {beside} beside face/ are not used: {names[:200]}")
-        for path in _visible(crops):
-            if path.is_dir():
-                excluded.append(Exclusion(path, "folder: pictures are read from <identity>/ or <identity>/face/ only"))
-            else:
-                samples.append(_sample(entry.name, path, path.stem, role, cloak))
+        if beside:
+            names = ", ".join(beside)
+            warnings.append(f"{folder}: {len(beside)} beside face/ are not used: {names[:200]}")
+        inner, files = _divided(entries)
+        reason = "folder: pictures are read from <identity>/ or <identity>/face/ only"
+        excluded += [Exclusion(path, reason) for path in inner]
+        files, companions = drop_companions(files)
+        excluded += companions
+        samples += [_sample(folder.name, path, path.stem, role, cloak) for path in files]
     if not samples:
-        raise InputError(f"{source} holds no <identity>/<picture>")
+        reasons = "".join(f"; {e.path}: {e.reason}" for e in excluded if e.reason.startswith("unreadable"))
+        raise InputError(f"{source} holds no <identity>/<picture>{reasons}")
     samples.sort(key=lambda sample: sample.order)
     return samples, excluded, warnings
 
@@ -120,7 +137,12 @@ def _read_table(source: Path, role: Role, cloak: str) -> tuple[list[Sample], lis
 
     Paths are relative to the manifest; a missing file is listed when it cannot be opened, like any other.
     """
-    rows = _parquet_rows(source) if source.suffix == ".parquet" else _csv_rows(source)
+    columns, rows = _parquet_rows(source) if source.suffix == ".parquet" else _csv_rows(source)
+    if not {"identity", "path"} <= set(columns):
+        raise InputError(
+            f"{source} has the columns {', '.join(columns) or 'of an empty file'}; a manifest has identity, path and "
+            "optionally key, in CSV separated by commas"
+        )
     samples: list[Sample] = []
     for number, row in rows:
         identity, path, key = (str(value) if value is not None else "" for value in map(row.get, _COLUMNS))
@@ -134,46 +156,69 @@ def _read_table(source: Path, role: Role, cloak: str) -> tuple[list[Sample], lis
     return samples, [], []
 
 
-def _csv_rows(source: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Return the rows with the line each ends on."""
+_Rows = tuple[Sequence[str], list[tuple[int, dict[str, Any]]]]
+
+
+def _csv_rows(source: Path) -> _Rows:
+    """Return the columns, and the rows with the line each ends on."""
     try:
         with source.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            return [(reader.line_num, row) for row in reader]
+            return reader.fieldnames or (), [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{source} is no UTF-8 CSV manifest: {error}") from error
+    except OSError as error:
+        raise InputError(f"{source}: {error.strerror}; give access to it, or name another manifest") from error
 
 
-def _parquet_rows(source: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Return the rows with their numbers from 1."""
+def _parquet_rows(source: Path) -> _Rows:
+    """Return the columns, and the rows with their numbers from 1."""
     try:
         from pyarrow import ArrowInvalid, parquet
     except ImportError as error:
         raise MissingDependency("pyarrow", "parquet") from error
     try:
-        return list(enumerate(parquet.read_table(source).to_pylist(), start=1))
+        table = parquet.read_table(source)
     except ArrowInvalid as error:
         raise InputError(f"{source} is no Parquet manifest: {error}") from error
+    except OSError as error:
+        raise InputError(f"{source}: {error}; give access to it, or name another manifest") from error
+    return table.column_names, list(enumerate(table.to_pylist(), start=1))
 
 
 def _sample(identity: str, path: Path, key: str, role: Role, cloak: str) -> Sample:
     # macOS stores decomposed names: the same person must not become two by spelling
-    return Sample(unicodedata.normalize("NFC", identity), path, unicodedata.normalize("NFC", key), role, cloak)
+    return Sample(spelling(identity), path, spelling(key), role, cloak)
 
 
 def _visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
+def _divided(entries: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return folders and files; what may not be looked at counts as a file, which says so when it is opened."""
+    folders: list[Path] = []
+    files: list[Path] = []
+    for entry in entries:
+        (folders if is_folder(entry) else files).append(entry)
+    return folders, files
+
+
 def _one_per_key(samples: Sequence[Sample]) -> tuple[list[Sample], list[Exclusion]]:
-    """Return clean samples whose stem is unique in their identity: x.jpg and x.png could not be told apart."""
+    """Return clean samples whose stem is unique in their identity, for x.jpg and x.png could not be told apart.
+
+    Of several the one in the commonest format is taken, which of a camera's raw file and its JPEG is the latter.
+    """
     groups: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     for sample in samples:
         groups[sample.identity, sample.key].append(sample)
     kept, excluded = [], []
     for (_, key), group in groups.items():
+        if len(group) > 1:
+            group.sort(key=lambda sample: rank(sample.path))
         kept += group[:1]
         excluded += [
-            Exclusion(s.path, f"unpaired: {group[0].path.name} has the stem {key!r} too; keep one") for s in group[1:]
+            Exclusion(s.path, f"unpaired: {shown(group[0].path.name)} has the stem {key!r} too and is taken; keep one")
+            for s in group[1:]
         ]
     return kept, excluded

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facecure.errors import InputError, MissingDependency
-from facecure.pictures.detect import FaceFinder, Found, main_first
+from facecure.pictures.detect import FaceFinder, Found, main_first, read_weights
 from facecure.types import F32, I64, U8, Bool, digest_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Mtcnn(FaceFinder):
         except ImportError as error:
             raise MissingDependency("torch", "cpu") from error
         self.file = first
-        data = [_read(file) for file in (first, second, third)]
+        data = [read_weights(file) for file in (first, second, third)]
         self.sha256 = hashlib.sha256(b"".join(hashlib.sha256(one).digest() for one in data)).hexdigest()
         self._networks = [Stage(number) for number in range(3)]
         for network, one, file in zip(self._networks, data, (first, second, third), strict=True):
@@ -151,10 +151,3 @@ def _resampled(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     from torch.nn import functional
 
     return (functional.interpolate(pixels, size=size, mode="area") - 127.5) * 0.0078125
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise InputError(f"detector {file}: {error.strerror}") from error
