@@ -146,9 +146,12 @@ class CloakRun:
             assert loaded.faces is not None
             cut = loaded.faces[self._tools.index(tool)]
             try:
-                if min(cut.shape[:2]) >= _SMALLEST:
+                why = self._writer.oversized(cut)
+                if min(cut.shape[:2]) < _SMALLEST:
+                    why = f"too small: {cut.shape[1]}×{cut.shape[0]} pixels"
+                if not why:
                     return tool.faces(loaded, cut)
-                reason = Exclusion(loaded.sample.path, f"too small: {cut.shape[1]}×{cut.shape[0]} pixels")
+                reason = Exclusion(loaded.sample.path, why)
             except np.linalg.LinAlgError:
                 reason = Exclusion(loaded.sample.path, "no face: its landmarks fall into one point")
         if note:

@@ -28,6 +28,7 @@ COLUMNS = (
     "identity", "path", "key", "cloak", "target", "faces", "source", "source_sha256", "sha256", "clean", *MEASURES,
     "note",
 )  # fmt: skip
+_LONGEST_SIDES = {"jpeg": 65500, "webp": 16383}
 _LONGEST = 255  # bytes of a file's name, on all common file systems
 QUALITY = 95  # of JPEG, without chroma subsampling, and WebP
 _STRIP = 512  # rows of a photo that are in float32 at a time
@@ -55,6 +56,13 @@ class Writer:
         if longest <= _LONGEST:
             return ""
         return f"name too long: {longest} bytes with what is added to it, beyond {_LONGEST}; rename it shorter"
+
+    def oversized(self, pixels: U8) -> str:
+        """Return why a picture of this size cannot be written in the format; empty where it can."""
+        longest = _LONGEST_SIDES.get(self._format)
+        if longest is None or max(pixels.shape[:2]) <= longest:
+            return ""
+        return f"too large: a side of {max(pixels.shape[:2])} pixels, beyond {longest} of {self._format}; take --format png"
 
     def put(self, tool: Tool, face: ToolFace, cloaked: U8, target: str, grids: _Grids) -> None:
         """Take a cloaked face, uint8 (H, W, 3) RGB, and write its picture if that is complete."""
@@ -85,6 +93,7 @@ class Writer:
         path = Path("cloaked", sample.identity, self._name(tool, sample))
         told = face.metadata if face.place is not None or tool.cloak.size is None else Metadata()
         data = encoded(pixels, self._format, **told.options(exif=self._exif))
+        left = told.dropped if self._exif else ""
         self._ledger.write(self._ledger.folder / path, data)
         written = decode((self._ledger.folder / path).read_bytes())
         found = [measured(*_before_and_after(face, written), tool.cloak.surrogates, grids) for face, grids in faces]
@@ -101,9 +110,7 @@ class Writer:
                 "sha256": hashlib.sha256(data).hexdigest(),
                 "clean": clean,
                 **combined(found),
-                "note": f"EXIF left out, as it cannot be written: {told.dropped}"
-                if self._exif and told.dropped
-                else "",
+                "note": f"EXIF left out, as it cannot be written: {left}" if left else "",
             }
         )
         self.written += 1

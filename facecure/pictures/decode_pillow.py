@@ -76,7 +76,7 @@ def _plugin(name: str) -> Callable[[io.BytesIO, str], ImageFile.ImageFile]:
             raise UnreadablePicture(
                 'HEIC, which needs pillow-heif: pip install "facecure[heif]", or save it as JPEG'
             ) from error
-        return HeifImageFile  # type: ignore[no-any-return]
+        return HeifImageFile
     Image.preinit()
     if name not in Image.OPEN:
         Image.init()

@@ -13,6 +13,7 @@ _PARTS = {None: ExifTags.TAGS, ExifTags.IFD.Exif: ExifTags.TAGS, ExifTags.IFD.GP
 _MAKER_NOTE, _XMP, _PHOTOSHOP = 0x927C, 0x02BC, 0x8649  # any of them may hold a preview
 _BEHIND = {0x0112, _MAKER_NOTE, _XMP, _PHOTOSHOP, *ExifTags.IFD}  # with the orientation and what links the parts
 _LONGEST = 65533  # bytes of one segment of a JPEG
+_LONGEST_PROFILE = 1 << 23  # of its segments together, and half
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def metadata_of(data: bytes) -> Metadata:
     """
     image = opened(data)
     profile = image.info.get("icc_profile") or b""
-    if profile[16:20] != b"RGB ":  # of what the written pixels are
+    if profile[16:20] != b"RGB " or len(profile) > _LONGEST_PROFILE:  # of what the written pixels are
         profile = b""
     try:
         told = image.getexif()

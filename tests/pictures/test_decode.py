@@ -37,7 +37,7 @@ def oriented(value: int) -> Image.Exif:
 def by_pillow(monkeypatch):
     """Record the calls that reach Pillow."""
     calls, real = [], decode_pillow.decode
-    monkeypatch.setattr(module.decode_pillow, "decode", lambda data: (calls.append(data), real(data))[1])
+    monkeypatch.setattr(module.decode_pillow, "decode", lambda data, *rest: (calls.append(data), real(data, *rest))[1])
     return calls
 
 
@@ -91,10 +91,28 @@ def test_unusual_jpeg_is_pillows(data, by_pillow):
     assert by_pillow
 
 
-def test_too_many_pixels_are_refused_as_pillow_does(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(UnreadablePicture, match="DecompressionBomb"):
-        decode(jpeg(scene(16, 24)))
+def test_too_many_pixels_are_refused_by_the_header(monkeypatch):
+    monkeypatch.setattr(decode_pillow, "MAX_PIXELS", 383)
+    asked = []
+    with pytest.raises(UnreadablePicture, match="24×16 pixels, beyond"):
+        decode(jpeg(scene(16, 24)), asked.append)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "data", [jpeg(scene(16, 24)), jpeg(scene(16, 24), exif=oriented(6)), jpeg(scene(16, 24), "CMYK")]
+)
+def test_the_number_of_pixels_is_told_once_before_they_are_decoded(data, monkeypatch):
+    asked = []
+    decode(data, asked.append)
+    assert asked == [384]
+
+    def refuse(pixels):
+        raise LookupError
+
+    monkeypatch.setattr(module.cv2, "imdecode", None)
+    with pytest.raises(LookupError):
+        decode(data, refuse)
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -110,7 +128,6 @@ def test_every_truncation_is_treated_as_pillow_does(progressive, exif):
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}], ids=str)
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_damage_is_treated_as_pillow_does(options):
     rng = np.random.default_rng(3)
     whole = jpeg(scene(40, 56), **options)
