@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 
-from facecure.atomic import write_whole
+from facecure.atomic import write_whole, writing
+from facecure.errors import InputError
 
 
 @pytest.mark.parametrize(
-    ("content", "expected"), [(b"", b""), (b"\xff\x00\r\n", b"\xff\x00\r\n"), ("é\n", b"\xc3\xa9\n")]
+    ("content", "expected"),
+    [(b"", b""), (b"\xff\x00\r\n", b"\xff\x00\r\n"), ("é\n", b"\xc3\xa9\n"), ("\udce9", rb"\udce9")],
 )
 def test_bytes_and_text_arrive_as_they_are(tmp_path, content, expected):
     file = tmp_path / "new" / "folder" / "file"
@@ -34,3 +38,23 @@ def test_an_interruption_leaves_what_was_there(tmp_path, monkeypatch):
     write_whole(file, "after")  # over what the interruption left
     assert file.read_text() == "after"
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "字" * 85, "caf\udce9"])
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path, name):
+    write_whole(tmp_path / name, "text")
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_text_with_names_that_are_not_utf_8_is_json_that_reads_as_it_was(tmp_path):
+    told = {"path": os.fsdecode(b"/caf\xe9.jpg")}
+    write_whole(tmp_path / "x.json", json.dumps(told, ensure_ascii=False))
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == told
+
+
+def test_what_cannot_be_written_is_an_error_naming_it(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file/x: .*; give access to it, or name another place"):
+        write_whole(tmp_path / "file" / "x", b"")
+    with pytest.raises(InputError, match="Permission denied"), writing(tmp_path):
+        raise PermissionError(13, "Permission denied")

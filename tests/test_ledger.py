@@ -83,3 +83,25 @@ def test_other_parameters_are_refused_by_name(tmp_path):
     (tmp_path / "cloak.json").write_text("{ half")
     with pytest.raises(InputError, match="damaged"):
         Ledger(tmp_path, {"seed": 0, "protocol": "a"}, COLUMNS)
+
+
+def test_names_that_are_not_utf_8_are_kept_as_text(tmp_path):
+    ledger = Ledger(tmp_path, {"targets": "caf\udce9"}, [*COLUMNS, "source"])
+    ledger.add({"identity": "Ann", "key": "1", "path": "x", "source_sha256": "s", "sha256": "d", "source": "caf\udce9"})
+    ledger.finish([{"path": "caf\udce9", "reason": "unreadable"}], {})
+    again = Ledger(tmp_path, {"targets": "caf\udce9"}, [*COLUMNS, "source"])
+    assert again.rows["Ann", "1"]["source"] == "caf\\xe9"
+    assert json.loads((tmp_path / "cloak.json").read_text(encoding="utf-8"))["excluded"][0]["path"] == "caf\udce9"
+
+
+def test_rows_of_earlier_versions_with_fewer_columns_count(tmp_path):
+    entered(Ledger(tmp_path, {}, COLUMNS), "1")
+    later = Ledger(tmp_path, {}, [*COLUMNS, "note"])
+    assert later.is_done("Ann", "1", "s")
+    assert later.rows["Ann", "1"]["note"] == ""
+
+
+def test_a_folder_that_cannot_be_written_to_is_an_error_naming_it(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file"):
+        Ledger(tmp_path / "file" / "run", {}, COLUMNS)

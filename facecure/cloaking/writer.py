@@ -59,10 +59,10 @@ class Writer:
 
     def oversized(self, pixels: U8) -> str:
         """Return why a picture of this size cannot be written in the format; empty where it can."""
-        longest = _LONGEST_SIDES.get(self._format)
-        if longest is None or max(pixels.shape[:2]) <= longest:
+        side, most = max(pixels.shape[:2]), _LONGEST_SIDES.get(self._format)
+        if most is None or side <= most:
             return ""
-        return f"too large: a side of {max(pixels.shape[:2])} pixels, beyond {longest} of {self._format}; take --format png"
+        return f"too large: a side of {side} pixels, beyond {most} of {self._format}; take --format png"
 
     def put(self, tool: Tool, face: ToolFace, cloaked: U8, target: str, grids: _Grids) -> None:
         """Take a cloaked face, uint8 (H, W, 3) RGB, and write its picture if that is complete."""

@@ -72,7 +72,7 @@ LOSSLESS = {
     "rgb_with_a_transparent_colour": (encoded(RGB, transparency=tuple(map(int, RGB[0, 0]))), without(0)),
     "grey_with_a_transparent_level": (
         encoded(GREY, transparency=int(GREY[0, 0])),
-        in_three_channels(np.where(GREY == GREY[0, 0], 255, GREY)),
+        in_three_channels(np.where(GREY[0, 0] == GREY, 255, GREY)),
     ),
     "grey16_with_a_transparent_level": (
         encoded(WIDE, transparency=257),
@@ -297,7 +297,7 @@ def test_an_entry_that_cannot_be_written_does_not_make_a_turned_photo_unreadable
     entries = [(0x0112, 3, 1, b"\0\6\0\0"), (0x011A, 2, 3, b"72\0\0")]  # upright by a quarter turn; a text
     exif = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", len(entries))
     exif += b"".join(struct.pack(">HHI", tag, kind, count) + value for tag, kind, count, value in entries) + bytes(4)
-    with pytest.raises(Exception, match="."):
+    with pytest.raises((TypeError, AttributeError)):
         Image.open(io.BytesIO(encoded(RGB, exif=exif))).getexif().tobytes()
     np.testing.assert_array_equal(decode(encoded(RGB, exif=exif)), np.rot90(RGB, -1))
 

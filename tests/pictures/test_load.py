@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -61,12 +64,12 @@ def test_no_samples_give_nothing():
 
 @THREADS
 def test_known_contents_are_hashed_only(levels, threads, monkeypatch, tmp_path):
-    (tmp_path / "no.png").write_bytes(b"no picture, but known")
+    (tmp_path / "no.png").write_bytes(b"\xff\xd8\xff damaged, but known")
     everything = [*levels[:10], sample(tmp_path / "no.png")]
     known = {hashlib.sha256(s.path.read_bytes()).hexdigest() for s in [*everything[:5], everything[-1]]}
     decoded = []
     decode = module.decode
-    monkeypatch.setattr(module, "decode", lambda data: decoded.append(data) or decode(data))
+    monkeypatch.setattr(module, "decode", lambda data, *rest: decoded.append(data) or decode(data, *rest))
     loaded = list(load_faces(everything, [SMALL], None, threads, lambda sample, sha256: sha256 in known))
     assert [item.faces is None for item in loaded] == [True] * 5 + [False] * 5 + [True]
     assert all(item.excluded is None and len(item.sha256) == 64 for item in loaded)
@@ -91,7 +94,7 @@ def test_unusable_pictures_are_excluded_where_they_stand(levels, threads, tmp_pa
         assert item.excluded.path == item.sample.path
         assert item.excluded.reason.startswith("unreadable: ")
         assert len(item.excluded.reason) > len("unreadable: ")
-    assert [bool(item.sha256) for item in loaded[::2]] == [True, True, True, False, False]
+    assert [bool(item.sha256) for item in loaded[::2]] == [False, False, True, False, False]
 
 
 def test_pictures_without_a_face_are_excluded(levels):
@@ -138,10 +141,10 @@ def test_stopping_early_leaves_no_work_and_no_threads(levels, threads, monkeypat
     started = []
     decode = module.decode
 
-    def slow(data):
+    def slow(data, *rest):
         started.append(data)
         time.sleep(0.01)
-        return decode(data)
+        return decode(data, *rest)
 
     monkeypatch.setattr(module, "decode", slow)
     before = set(threading.enumerate())
@@ -200,3 +203,82 @@ def test_no_faces_stack_to_an_empty_array():
     assert faces.pixels.shape == (0, 7, 9, 3)
     assert faces.pixels.dtype == np.uint8
     assert kept == excluded == []
+
+
+class Counting(module.Budget):
+    """A budget that remembers the most that was held at a time."""
+
+    most = 0
+
+    def take(self, number, size):
+        super().take(number, size)
+        Counting.most = max(Counting.most, self._held)
+
+
+@THREADS
+@pytest.mark.parametrize("limit", [1, 40_000, 1 << 29])
+def test_whole_pictures_are_bounded_by_bytes_not_by_threads(levels, threads, limit, monkeypatch):
+    """A picture of 200 × 200 pixels takes 320 kB while it is decoded, and 120 kB until the next is asked for."""
+    monkeypatch.setattr(module, "Budget", Counting)
+    monkeypatch.setattr(module, "IN_FLIGHT", limit)
+    monkeypatch.setattr(Counting, "most", 0)
+    for i, item in enumerate(load_faces(levels, [None], None, threads)):
+        np.testing.assert_array_equal(item.faces[0], np.full((*item.size, 3), i))
+        time.sleep(0.001)
+    largest = 8 * 200 * 200 + max(s.path.stat().st_size for s in levels)
+    assert Counting.most <= limit + largest
+    if limit == 1 << 29:
+        assert Counting.most >= 120_000
+
+
+@THREADS
+def test_a_consumer_that_stops_leaves_nobody_waiting_for_memory(levels, threads, monkeypatch):
+    monkeypatch.setattr(module, "IN_FLIGHT", 1)
+    before = set(threading.enumerate())
+    loaded = load_faces(levels, [None], None, threads)
+    next(loaded)
+    loaded.close()
+    assert set(threading.enumerate()) <= before
+
+
+def test_everything_taken_is_given_back(levels, tmp_path, monkeypatch):
+    (tmp_path / "cut.png").write_bytes(levels[0].path.read_bytes()[:-30])
+    made = []
+
+    class Kept(module.Budget):
+        def __init__(self, limit):
+            super().__init__(limit)
+            made.append(self)
+
+    monkeypatch.setattr(module, "Budget", Kept)
+    everything = [*levels[:20], sample(tmp_path / "cut.png"), sample(tmp_path / "no.png")]
+    known = {hashlib.sha256(levels[3].path.read_bytes()).hexdigest()}
+    for geometry in (None, SMALL):
+        list(load_faces(everything, [geometry], None, 2, lambda sample, sha256: sha256 in known))
+        list(load_faces(everything, [geometry], Blind(), 2))
+    assert [budget._held for budget in made] == [0] * 4
+
+
+def test_a_fifo_among_pictures_stops_nothing_and_nobody(levels, tmp_path):
+    """In a process of its own, which has to end by itself, also after the first interruption."""
+    os.mkfifo(tmp_path / "3a.png")
+    program = (
+        "import sys, pathlib\n"
+        "from facecure.pictures.load import load_faces\n"
+        "from facecure.types import FaceGeometry, Sample\n"
+        "files = sorted(pathlib.Path(sys.argv[1]).iterdir())\n"
+        "samples = [Sample('A', file, file.stem) for file in files]\n"
+        "for item in load_faces(samples, [FaceGeometry(4, 4)], None, 2):\n"
+        "    if item.excluded: print(item.sample.path.name, item.excluded.reason)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "3a.png unreadable: a FIFO, no file\n")
+
+
+def test_only_pictures_handed_over_whole_have_metadata(tmp_path):
+    exif = Image.Exif()
+    exif[0x0110] = "model"
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "x.jpg", exif=exif)
+    whole, cut = (next(load_faces([sample(tmp_path / "x.jpg")], [g], None, 1)) for g in (None, SMALL))
+    assert b"model" in whole.metadata.exif
+    assert cut.metadata.exif == b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import unicodedata
 from pathlib import Path
@@ -205,8 +206,6 @@ def test_numbers_are_identities_too(tmp_path):
 @pytest.mark.parametrize(
     ("header", "rows", "csv_row"),
     [
-        (["name", "path"], [["Adam", "x.jpg"]], 2),
-        (["identity", "file"], [["Adam", "x.jpg"]], 2),
         (["identity", "path"], [["Adam", "x.jpg"], ["", "y.jpg"]], 3),
         (["identity", "path"], [["Adam", "x.jpg"], ["Adam", "y.jpg"], ["Adam", ""]], 4),
     ],
@@ -217,6 +216,20 @@ def test_missing_values_are_an_error_that_names_file_and_row(header, rows, csv_r
     row = csv_row if suffix == ".csv" else csv_row - 1
     with pytest.raises(InputError, match=rf"people{suffix}, row {row}: .*identity and path"):
         read_samples(file)
+
+
+@pytest.mark.parametrize("header", [["name", "path"], ["identity", "file"], ["Identity", "Path"]])
+@TABLES
+def test_missing_columns_are_an_error_that_names_those_found(header, suffix, tmp_path):
+    file = write(tmp_path, header, [["Adam", "x.jpg"]], suffix)
+    with pytest.raises(InputError, match=rf"people{suffix} has the columns {', '.join(header)}; a"):
+        read_samples(file)
+
+
+def test_another_separator_is_seen_in_the_columns_found(tmp_path):
+    (tmp_path / "people.csv").write_text("identity;path\nAdam;x.jpg\n")
+    with pytest.raises(InputError, match=r"has the columns identity;path; .* separated by commas"):
+        read_samples(tmp_path / "people.csv")
 
 
 def test_the_row_named_is_the_line_of_the_file(tmp_path):
@@ -323,3 +336,59 @@ def test_an_empty_part_is_an_error(part, touch):
     parts[part] = empty if part == "clean" else [empty] if part == "distractors" else {"c": empty}
     with pytest.raises(InputError, match="empty holds no"):
         read_sets(**parts)
+
+
+def refuse(monkeypatch, *folders: Path) -> None:
+    """Let folders be listed no more, as for somebody who may not; these tests may run as root, who may."""
+    real = Path.iterdir
+
+    def iterdir(self):
+        if self in folders:
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+
+
+@pytest.mark.parametrize("inner", ["Bea", "Bea/face"])
+def test_a_folder_that_may_not_be_read_is_listed(inner, touch, monkeypatch):
+    root = touch("people", "Adam/x.jpg", f"{inner}/y.jpg", "Carl/z.jpg")
+    before = [s for s in read_samples(root)[0] if s.identity != "Bea"]
+    refuse(monkeypatch, root / inner)
+    samples, excluded, _ = read_samples(root)
+    assert samples == before
+    assert [(e.path, e.reason) for e in excluded] == [(root / "Bea", "unreadable: Permission denied")]
+
+
+def test_a_source_that_may_not_be_read_is_an_error_naming_it(touch, monkeypatch):
+    root = touch("people", "Adam/x.jpg")
+    refuse(monkeypatch, root / "Adam")
+    with pytest.raises(InputError, match=r"people holds no .*Adam: unreadable: Permission denied"):
+        read_samples(root)
+    refuse(monkeypatch, root)
+    with pytest.raises(InputError, match="people: Permission denied; give access to it"):
+        read_samples(root)
+
+
+def test_a_manifest_that_may_not_be_read_is_an_error_naming_it(touch, monkeypatch):
+    def refused(self, *args, **options):
+        raise PermissionError(13, "Permission denied")
+
+    file = touch("lists", "people.csv") / "people.csv"
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(InputError, match=r"people.csv: Permission denied"):
+        read_samples(file)
+
+
+def test_names_that_are_not_utf_8_become_text_that_pairs(tmp_path):
+    clean, cloaked = tmp_path / "clean", tmp_path / "cloaked"
+    for folder, name in ((clean, b"caf\xe9.jpg"), (cloaked, b"caf\xe9_cloaked.png")):
+        person = Path(os.fsdecode(os.fsencode(folder) + b"/Zo\xeb"))
+        person.mkdir(parents=True)
+        Path(os.fsdecode(os.fsencode(person) + b"/" + name)).touch()
+    sets = read_sets(clean, {"f": cloaked}, {}, [])
+    assert [(s.role, s.identity, s.key) for s in sets.samples] == [
+        ("clean", "Zo\\xeb", "caf\\xe9"),
+        ("cloaked", "Zo\\xeb", "caf\\xe9"),
+    ]
+    assert all(s.path.is_file() for s in sets.samples)
