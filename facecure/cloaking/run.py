@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facecure.atomic import write_whole
+from facecure.atomic import writing
 from facecure.cloaking.faces import Tool, ToolFace
 from facecure.cloaking.writer import Format, Writer, quantised
 from facecure.cloaks.targets import PICTURES, assign_targets, choose_target
@@ -49,7 +49,8 @@ class CloakRun:
         self._others: dict[str, list[Sample]] = defaultdict(list)  # whom one may aim at
         self._target_faces = lru_cache(maxsize=_TARGETS_HELD)(self._read_target)
         if trace is not None:
-            write_whole(trace, "")
+            with writing(trace):
+                trace.write_text("")
 
     @property
     def written(self) -> int:

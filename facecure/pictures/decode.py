@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 
 from facecure.pictures import decode_pillow
-from facecure.pictures.formats import UnreadablePicture as UnreadablePicture
 from facecure.types import U8
 
 _HUFFMAN_8_BIT = (0xC0, 0xC1, 0xC2)  # start of frame: baseline, extended, progressive

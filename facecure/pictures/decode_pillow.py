@@ -71,12 +71,13 @@ def opened(data: bytes) -> Image.Image:
 def _plugin(name: str) -> Callable[[io.BytesIO, str], ImageFile.ImageFile]:
     if name == "HEIF":
         try:
-            from pillow_heif import HeifImageFile
+            import pillow_heif
         except ImportError as error:
             raise UnreadablePicture(
                 'HEIC, which needs pillow-heif: pip install "facecure[heif]", or save it as JPEG'
             ) from error
-        return HeifImageFile
+        plugin: Callable[[io.BytesIO, str], ImageFile.ImageFile] = pillow_heif.HeifImageFile
+        return plugin
     Image.preinit()
     if name not in Image.OPEN:
         Image.init()

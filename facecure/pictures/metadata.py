@@ -40,11 +40,12 @@ def metadata_of(data: bytes) -> Metadata:
     may hold one, a maker's note, XMP and Photoshop's block: they show the face uncloaked. An entry that Pillow cannot
     write again, cameras and editors write many kinds, stays behind alone.
     """
-    image = opened(data)
-    profile = image.info.get("icc_profile") or b""
-    if profile[16:20] != b"RGB " or len(profile) > _LONGEST_PROFILE:  # of what the written pixels are
-        profile = b""
+    profile = b""
     try:
+        image = opened(data)
+        profile = image.info.get("icc_profile") or b""
+        if profile[16:20] != b"RGB " or len(profile) > _LONGEST_PROFILE:  # of what the written pixels are
+            profile = b""
         told = image.getexif()
     except Exception as error:  # Pillow's parsers raise whatever they stumble on
         return Metadata(profile, b"", f"all, {type(error).__name__}")

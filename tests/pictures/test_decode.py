@@ -11,7 +11,8 @@ from PIL import Image
 
 import facecure.pictures.decode as module
 from facecure.pictures import decode_pillow
-from facecure.pictures.decode import UnreadablePicture, decode
+from facecure.pictures.decode import decode
+from facecure.pictures.formats import UnreadablePicture
 
 
 def scene(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -101,6 +101,12 @@ def test_broken_metadata_is_left_out(exif):
     assert metadata_of(photo(exif=exif)).options(exif=True) == {}
 
 
+def test_a_file_of_which_pillow_knows_no_metadata_has_none():
+    """OpenCV may decode what Pillow does not open."""
+    found = metadata_of(b"\xff\xd8\xff, and nothing more")
+    assert (found.options(exif=True), found.dropped.split(",")[0]) == ({}, "all")
+
+
 def test_more_than_a_photo_can_hold_is_left_out_and_said():
     exif = Image.Exif()
     exif[0x010E] = "long " * 14000
