@@ -65,7 +65,8 @@ def read_weights(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise InputError(f"detector {file}: {error.strerror}; give access to it, or name another one") from error
+        why = "no such file" if isinstance(error, FileNotFoundError) else f"{error.strerror}; give access to it"
+        raise InputError(f"detector {file}: {why}, or name another one") from error
 
 
 def main_first(boxes: F64, sure: F64, size: tuple[int, int]) -> I64:

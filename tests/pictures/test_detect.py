@@ -171,7 +171,7 @@ def test_opencvs_log_level_is_left_alone(network):
 
 
 def test_a_missing_file_is_an_error_naming_it(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere\.onnx: No such file"):
+    with pytest.raises(InputError, match=r"nowhere\.onnx: no such file"):
         Detector(tmp_path / "nowhere.onnx")
     with pytest.raises(InputError, match="Is a directory"):
         Detector(tmp_path)
