@@ -1,7 +1,8 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, in folders that one process at a time writes to."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -35,3 +36,23 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}; give access to it, or name another place") from error
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Make a folder and keep other processes out of it inside; raises `InputError` where one is in there already."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / ".lock").open("w")
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another process is writing to {folder}: wait until it is done, or name another folder"
+            ) from None
+        except OSError as error:
+            raise InputError(
+                f"{folder}: its file system has no locks ({error.strerror}); name a folder on another one"
+            ) from error
+        yield

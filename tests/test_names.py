@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from facecure.names import shown, spelling
+from facecure.names import printable, shown, spelling
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,24 @@ def test_bytes_that_are_not_utf_8_are_escaped(name, text):
 
 def test_unicode_forms_are_one_spelling():
     assert spelling("A\u030asa") == spelling("Åsa") == "Åsa"
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("", ""),
+        ("Zoë O'Neil 李小龍 👩‍🔬", "Zoë O'Neil 李小龍 👩‍🔬"),
+        ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
+        ("a\nb\tc\u2028d", "a\\nb\\tc\\u2028d"),
+        ("a\u202egnp.exe", "a\\u202egnp.exe"),
+        ("\u200bhidden\ufeff", "\\u200bhidden\\ufeff"),
+        (os.fsdecode(b"caf\xe9"), "caf\\xe9"),
+        ("می‌خواهم", "می‌خواهم"),  # a joiner that spelling needs
+    ],
+)
+def test_nothing_that_hides_or_steers_is_printed_as_it_is(text, seen):
+    assert printable(text) == seen
+
+
+def test_line_ends_of_our_own_may_stay():
+    assert printable("a\nb\x1b", keep="\n") == "a\nb\\x1b"

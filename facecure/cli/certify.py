@@ -18,7 +18,6 @@ from facecure.cli.console import (
     UnprotectedOption,
     app,
     named_folders,
-    plain,
     wide_console,
 )
 from facecure.cli.console import progress as progress_bars
@@ -78,18 +77,17 @@ def certify(
             console.print(
                 f"{one.runtime} {one.precision}: with {settled['embedded_again']} of {settled['faces']} faces embedded "
                 "again by the reference, no decision on clean pictures changes",
-                highlight=False,
                 soft_wrap=True,
             )
     if left_out := len(found[0].facts["faces"]["excluded"]):
         console.print(f"{left_out} pictures were excluded; the certificates say why")
-    console.print(f"Certificates lie in {found[0].file.parent}", soft_wrap=True, highlight=False)
+    console.print(f"Certificates lie in {found[0].file.parent}", soft_wrap=True)
     if not all(one.certified for one in found):
         raise typer.Exit(1)
 
 
 def _differences(extractor: str, found: list[Certificate]) -> Table:
-    table = Table(title=f"{plain(extractor)} against its reference", title_justify="left")
+    table = Table(title=f"{extractor} against its reference", title_justify="left")
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading in ("runtime", "certified") else "right")
     for one in found:
@@ -115,7 +113,7 @@ def _rates(found: list[Certificate]) -> Table:
         rates = [one.facts["protection"][name] if name else one.facts["identified"] for one in found]
         if rates[0]["probes"]:
             shifts = (f"{rate['shift']:+.4f}" for rate in rates)
-            kind = f"protection rate, {plain(name)}" if name else "identified, uncloaked"
+            kind = f"protection rate, {name}" if name else "identified, uncloaked"
             table.add_row(kind, str(rates[0]["probes"]), f"{rates[0]['reference']:.4f}", *shifts)
     return table
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+from shlex import join
 from typing import Annotated
 
 import numpy as np
 import typer
 from rich.table import Table
 
-from facecure.cli.console import DetectorOption, ProtocolName, ThreadsOption, app, make_folder, plain, wide_console
+from facecure.cli.console import DetectorOption, ProtocolName, ThreadsOption, app, bold, make_folder, wide_console
 from facecure.cli.console import progress as progress_bars
 from facecure.cloak import cloak as cloak_pictures
 from facecure.cloaking.measure import MEASURES
@@ -123,16 +124,17 @@ def cloak(
     console = wide_console()
     console.print(f"{done.written} pictures cloaked, {done.before} were before, {len(done.excluded)} excluded.")
     for exclusion in done.excluded[:5]:
-        console.print(f"  {exclusion.path}: {plain(exclusion.reason)}", soft_wrap=True, highlight=False)
+        console.print(f"  {exclusion.path}: {exclusion.reason}", soft_wrap=True)
+    for warning in done.warnings:
+        console.print(f"Warning: {warning}", style="yellow", soft_wrap=True)
     if done.rows:
         console.print(_cloak_table(done.rows))
-    console.print(f"Every picture's numbers are in [bold]{out / 'manifest.csv'}[/]. Next:", soft_wrap=True)
+    console.print("Every picture's numbers are in", bold(out / "manifest.csv"), soft_wrap=True)
+    unprotected = [] if whole else ["--unprotected", f"cloak={out / 'clean'}"]
+    following = ["--clean", str(pictures), "--cloaked", f"cloak={out / 'manifest.csv'}", *unprotected]
     console.print(
-        f"  facecure evaluate --clean {pictures} --cloaked cloak={out / 'manifest.csv'} "
-        + ("" if whole else f"--unprotected cloak={out / 'clean'} ")
-        + "-e sface-opencv --detector yunet --out evaluation/",
+        f"Next:\n  facecure evaluate {join(following)} -e sface-opencv --detector yunet --out evaluation/",
         soft_wrap=True,
-        highlight=False,
     )
 
 

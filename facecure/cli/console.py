@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from signal import SIGINT
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,8 +22,10 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
 from facecure.errors import InputError
+from facecure.names import printable
 
 app = typer.Typer(
     name="facecure",
@@ -115,17 +118,28 @@ def named_folders(entries: Sequence[str] | None, option: str) -> dict[str, str]:
     return found
 
 
-def wide_console() -> Console:
+class Terminal(Console):
+    """A console for text that is not ours: nothing in it is markup, and nothing in it moves the cursor or hides."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return the text as it is drawn."""
+        return super().render_str(printable(text, keep="\n"), **options)
+
+
+def wide_console() -> Terminal:
     """Return a console for results; a file or pipe has no edge to wrap at."""
-    console = Console()
+    console = Terminal()
     if not console.is_terminal:
         console.width = max(console.width, 160)
     return console
 
 
-def plain(text: str) -> str:
-    """Return text with nothing in it that rich would read as markup."""
-    return text.replace("[", "\\[")
+def bold(text: object) -> Text:
+    """Return text in bold."""
+    return Text(printable(str(text)), "bold")
 
 
 @contextmanager
@@ -144,8 +158,9 @@ def download_progress() -> Iterator[Callable[[str, int, int | None], None]]:
 
 @contextmanager
 def _bars(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int | None], None]]:
-    """Yield a callback that moves the bar of a name; an interruption ends with status 130."""
-    with Progress(TextColumn("{task.description}"), BarColumn(), *columns, console=Console(stderr=True)) as bars:
+    """Yield a callback that moves the bar of a name; an interruption ends with status 128 and the signal's number."""
+    label = TextColumn("{task.description}", markup=False)
+    with Progress(label, BarColumn(), *columns, console=Terminal(stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}
 
         def update(name: str, done: int, total: int | None) -> None:
@@ -155,6 +170,6 @@ def _bars(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int | None],
 
         try:
             yield update
-        except KeyboardInterrupt:
-            Console(stderr=True).print("interrupted; the same command continues where this one stopped")
-            raise typer.Exit(130) from None
+        except KeyboardInterrupt as interruption:
+            Terminal(stderr=True).print("interrupted; the same command continues where this one stopped")
+            raise typer.Exit(128 + getattr(interruption, "signal", SIGINT)) from None

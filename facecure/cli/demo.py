@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from facecure.cli.console import app, make_folder, wide_console
+from facecure.cli.console import app, bold, make_folder, wide_console
 from facecure.cli.console import progress as progress_bars
 from facecure.demo import run_demo
 from facecure.report.markdown import interval, percent
@@ -43,7 +43,7 @@ def demo(
         "searcher with another extractor sees. LowKey ran without its LPIPS term, whose networks are not shipped."
     )
     console.print("These people are drawn, so the rates say nothing about real faces.")
-    console.print(f"Look at [bold]{done.sheet}[/] and [bold]{done.cloaks}[/].", soft_wrap=True)
+    console.print("Look at", bold(done.sheet), "and", bold(done.cloaks), soft_wrap=True)
     console.print(
         "\nNext, your own photos, a folder per person (facecure models lists what there is to fetch; see README):"
     )
@@ -53,4 +53,4 @@ def demo(
         "facecure evaluate --clean photos/ --cloaked fawkes=cloaks/manifest.csv --unprotected fawkes=cloaks/clean "
         "-e sface-opencv --detector yunet --out run/",
     ):
-        console.print(f"  {line}", soft_wrap=True, highlight=False)
+        console.print(f"  {line}", soft_wrap=True)

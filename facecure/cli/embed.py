@@ -8,8 +8,8 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
 
+from facecure.atomic import write_whole
 from facecure.cli.console import (
     DetectorOption,
     DeviceOption,
@@ -17,14 +17,15 @@ from facecure.cli.console import (
     PrecisionName,
     PrecisionOption,
     RuntimeOption,
+    Terminal,
     ThreadsOption,
     app,
     make_folder,
-    plain,
 )
 from facecure.cli.console import progress as progress_bars
 from facecure.embed import embed as embed_pictures
 from facecure.environment import environment
+from facecure.names import shown
 from facecure.pictures.manifest import read_samples
 from facecure.zoo.find import find_detector, find_extractor
 
@@ -62,7 +63,7 @@ def embed(
             out / f"{one.spec.name}.npz",
             vectors=embeddings.vectors,
             identities=np.array([s.identity for s in table.samples]),
-            paths=np.array([str(s.path) for s in table.samples]),
+            paths=np.array([shown(s.path) for s in table.samples]),
             sha256=np.array(table.sha256),
             extractor=np.array(embeddings.extractor),
         )
@@ -73,10 +74,10 @@ def embed(
         "warnings": warnings,
         "environment": environment(),
     }
-    (out / "embed.json").write_text(json.dumps(what, indent=1, ensure_ascii=False), encoding="utf-8")
-    console = Console()
+    write_whole(out / "embed.json", json.dumps(what, indent=1, ensure_ascii=False))
+    console = Terminal()
     for one in ready:
-        console.print(f"{one.spec.name}: {one.what_ran['runtime']}, {one.precision}", highlight=False)
+        console.print(f"{one.spec.name}: {one.what_ran['runtime']}, {one.precision}")
     console.print(f"{len(table.samples)} pictures embedded, {len(left_out)} excluded (reasons in {out / 'embed.json'})")
     for warning in warnings:
-        console.print(f"Warning: {plain(warning)}", style="yellow")
+        console.print(f"Warning: {warning}", style="yellow")

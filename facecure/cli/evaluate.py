@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from facecure.atomic import write_whole
 from facecure.cli.console import (
     CloakedOption,
     DetectorOption,
@@ -20,6 +21,7 @@ from facecure.cli.console import (
     ThreadsOption,
     UnprotectedOption,
     app,
+    bold,
     make_folder,
     named_folders,
     wide_console,
@@ -125,10 +127,10 @@ def evaluate(
             progress=progress,
         )
     write_report(report, out / "report.json")
-    (out / "report.md").write_text(markdown(report), encoding="utf-8")
+    write_whole(out / "report.md", markdown(report))
     console = wide_console()
     console.print(terminal(report))
     if scenario is ScenarioOption.oblivious and (figure := timeline_svg(report)) is not None:
-        (out / "timeline.svg").write_text(figure, encoding="utf-8")
-        console.print(f"Rates by the extractors' years in [bold]{out / 'timeline.svg'}[/]", soft_wrap=True)
-    console.print(f"Everything in [bold]{out / 'report.md'}[/], for programs in {out / 'report.json'}", soft_wrap=True)
+        write_whole(out / "timeline.svg", figure)
+        console.print("Rates by the extractors' years in", bold(out / "timeline.svg"), soft_wrap=True)
+    console.print("Everything in", bold(out / "report.md"), f"; for programs in {out / 'report.json'}", soft_wrap=True)

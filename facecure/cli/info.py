@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
-from facecure.cli.console import app
+from facecure.cli.console import Terminal, app
 from facecure.environment import EXTRAS, environment, version_of
 from facecure.kernels.device import cuda_devices
 
@@ -23,6 +22,6 @@ def info() -> None:
     table.add_row("packages", ", ".join(f"{name} {version}" for name, version in found["versions"].items()))
     for extra, packages in EXTRAS.items():
         missing = [package for package in packages if version_of(package) is None]
-        state = f'missing {", ".join(missing)}: pip install "facecure\\[{extra}]"' if missing else "complete"
+        state = f'missing {", ".join(missing)}: pip install "facecure[{extra}]"' if missing else "complete"
         table.add_row(f"extra {extra}", state)
-    Console().print(table)
+    Terminal().print(table)

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from facecure.cli.console import PrecisionName, app, download_progress, plain, wide_console
+from facecure.cli.console import PrecisionName, Terminal, app, bold, download_progress, wide_console
 from facecure.errors import InputError
 from facecure.extractors.export import export_onnx
 from facecure.extractors.runtimes import RUNTIMES, Runtime
@@ -59,16 +58,15 @@ def list_models(context: typer.Context) -> None:
         if console.width >= _WIDE:
             console.print(_table(title, rows))
             continue
-        console.print(f"[bold]{title}[/]")
+        console.print(bold(title))
         for name, here, year, size, values, licence, training_set, data_terms in rows:
-            console.print(f"  [bold]{name:28}[/] {here:5} {year} {size:>8} {values:>4}", highlight=False)
+            console.print("  ", bold(f"{name:28}"), f" {here:5} {year} {size:>8} {values:>4}", sep="")
             terms = f"weights: {licence}; trained on: {training_set}; terms of the data: {data_terms}"
             console.print(Padding(Text(terms, "dim"), (0, 0, 0, 6)))
     console.print(
         f"here: yes, or what brings it: facecure models fetch NAME, facecure models add FILE --as NAME. {_OURS}\n"
         f"Weights lie in {cache.folder} (another folder: {VARIABLE}).",
         soft_wrap=True,
-        highlight=False,
     )
 
 
@@ -87,7 +85,7 @@ def _table(title: str, rows: list[tuple[str, ...]]) -> Table:
         right = heading in ("year", "size", "values")
         table.add_column(heading, justify="right" if right else "left", no_wrap=right or heading == "name")
     for row in rows:
-        table.add_row(*map(plain, row))
+        table.add_row(*row)
     return table
 
 
@@ -101,9 +99,9 @@ def show(name: Annotated[str, typer.Argument(help="A name from `facecure models`
 def fetch(names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Names from `facecure models`.")]) -> None:
     """Fetch official weights, verify them and keep them; what broke off is continued."""
     entries, cache = [zoo_entry(name) for name in names], ModelCache()
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     for entry in entries:
-        console.print(f"[bold]{entry.name}[/]: {plain(_terms(entry))}", soft_wrap=True, highlight=False)
+        console.print(bold(entry.name), f": {_terms(entry)}", sep="", soft_wrap=True)
         with download_progress() as progress:
             remarks = cache.fetch(entry, progress)
         _done(entry, cache, remarks)
@@ -156,18 +154,18 @@ def export(
         inner: Precision = precision.value if target == "tensorrt" else "fp32"
         export_onnx(spec, out, inside=inside, precision=inner)
         file = out
-    Console().print(f"{spec.name} is in {file}", soft_wrap=True, highlight=False)
+    Terminal().print(f"{spec.name} is in {file}", soft_wrap=True)
 
 
 def _done(entry: ZooEntry, cache: ModelCache, remarks: list[str]) -> None:
-    console = Console()
+    console = Terminal()
     for remark in remarks:
-        console.print(plain(remark), style="yellow", soft_wrap=True, highlight=False)
+        console.print(remark, style="yellow", soft_wrap=True)
     if missing := [file.name for file in entry.files if not cache.path(file).is_file()]:
         console.print(f"still missing: {', '.join(missing)}", style="yellow", soft_wrap=True)
         return
     option = {"extractor": "--extractor", "detector": "--detector", "perceptual distance": "--lpips"}[entry.kind]
-    console.print(f"{entry.name} is ready: facecure … {option} {entry.name}", soft_wrap=True, highlight=False)
+    console.print(f"{entry.name} is ready: facecure … {option} {entry.name}", soft_wrap=True)
 
 
 def _show(entry: ZooEntry, cache: ModelCache) -> None:
@@ -194,10 +192,10 @@ def _show(entry: ZooEntry, cache: ModelCache) -> None:
             *(("published at", url) for url in file.urls),
             ("by hand at", file.page or ""),
         ]
-    console = Console()
+    console = Terminal()
     for key, value in rows:
         if value:  # paths, addresses and checksums are for copying: in one piece, however long
-            console.print(f"[dim]{key:27}[/] {plain(value)}", soft_wrap=True, highlight=False)
+            console.print(Text(f"{key:27}", "dim"), value, soft_wrap=True)
 
 
 def _preprocessing(entry: ZooEntry, key: str) -> str:

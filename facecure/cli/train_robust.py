@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from facecure.cli.console import (
     CloakedOption,
     DetectorOption,
     DeviceOption,
+    Terminal,
     ThreadsOption,
     UnprotectedOption,
     app,
@@ -88,4 +89,4 @@ def train_robust(
             precision="bf16" if bf16 else "fp32",
             progress=progress,
         )
-    Console().print(f"trained: facecure evaluate --scenario adaptive -e {file} …", soft_wrap=True, highlight=False)
+    Terminal().print(f"trained: facecure evaluate --scenario adaptive -e {quote(str(file))} …", soft_wrap=True)

@@ -139,8 +139,7 @@ class ExtractorSpec:
 def read_spec(file: Path) -> ExtractorSpec:
     """Return the extractor described by a TOML file; raises `InputError` naming the file and the key to mend."""
     try:
-        with file.open("rb") as stream:
-            table = tomllib.load(stream)
+        table = tomllib.loads(file.read_text(encoding="utf-8-sig"))  # some editors begin files with a mark
     except OSError as error:
         raise InputError(f"extractor spec {file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -1,14 +1,25 @@
-"""A report as Markdown, from its JSON content alone."""
+"""A report as Markdown, from its JSON content alone; names, reasons and terms in it are text, whatever they hold."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from html import escape
 from statistics import stdev
 
+from facecure.names import printable
 from facecure.types import Cell, Report, RevealedBy
 
 HEADINGS = ("cloak", "extractor", "protection rate", "identified", "95 % interval", "clean error", "others' error",
             "bootstrap", "sd over splits")  # fmt: skip
+
+# what Markdown reads as more than itself: anywhere, beside a word, or where a line begins
+_MARKS = re.compile(r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])|^[-+](?=\s|$)|^[-=](?=[-=])|^#")
+_NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
+
+
+class Code(str):
+    """Text for a table that stands as it is, in the letters of a machine."""
 
 
 def markdown(report: Report) -> str:
@@ -67,7 +78,7 @@ def weakest_row(cell: Cell) -> tuple[str, ...]:
     assert picture is not None
     without = 1 - (cell.identified - picture.alone) / cell.probes
     found = f"{picture.alone} of {cell.probes} probes"
-    return cell.cloak, cell.extractor, f"`{picture.path}`", found, percent(cell.protection_rate), percent(without)
+    return cell.cloak, cell.extractor, Code(picture.path), found, percent(cell.protection_rate), percent(without)
 
 
 def _spread(cell: Cell) -> float | None:
@@ -78,7 +89,8 @@ def _spread(cell: Cell) -> float | None:
 
 def _reading(report: Report) -> str:
     protocol = report.protocol
-    lines = [f"Protocol **{protocol['name']}**, {protocol['splits']} split(s), seed {protocol['seed']}, {how(report)}."]
+    name, splits, seed = (plain(str(protocol[key])) for key in ("name", "splits", "seed"))
+    lines = [f"Protocol **{name}**, {splits} split(s), seed {seed}, {how(report)}."]
     if protocol["splits"] == 1:
         lines.append("With one split the interval omits the variance of the split itself.")
     else:
@@ -97,7 +109,7 @@ def _reading(report: Report) -> str:
         )
     if any(cell.white_box for cell in report.cells):
         lines.append("White box: the cloak was made against this very extractor.")
-    return " ".join(lines) + "\n\n" + "\n".join(f"- {note}" for note in protocol["notes"])
+    return " ".join(lines) + "\n\n" + "\n".join(f"- {plain(note)}" for note in protocol["notes"])
 
 
 def _weakest(report: Report) -> list[str]:
@@ -122,9 +134,9 @@ def _identities(cell: Cell) -> str:
     ]
     headings = ("identity", "protection rate", "identified", "95 % interval", "clean error", "others' error",
                 "error on own cloaked pictures")  # fmt: skip
-    title = f"### {cell.cloak} / {cell.extractor}"
+    title = f"### {plain(cell.cloak)} / {plain(cell.extractor)}"
     mean = f"Mean over identities: {percent(cell.identity_mean)}."
-    left = "; ".join(f"{entry['identity']} ({entry['reason']})" for entry in cell.unmeasured)
+    left = "; ".join(f"{plain(entry['identity'])} ({plain(entry['reason'])})" for entry in cell.unmeasured)
     return "\n\n".join([title, _table(headings, rows), mean + (f" Without a rate: {left}." if left else "")])
 
 
@@ -165,7 +177,7 @@ def _comparisons(report: Report) -> list[str]:
 
 
 def _warnings(report: Report) -> list[str]:
-    return ["## Warnings", "\n".join(f"- {line}" for line in report.warnings)] if report.warnings else []
+    return ["## Warnings", "\n".join(f"- {plain(line)}" for line in report.warnings)] if report.warnings else []
 
 
 def _excluded(report: Report) -> list[str]:
@@ -173,7 +185,7 @@ def _excluded(report: Report) -> list[str]:
             for name, count in report.pictures.items()]  # fmt: skip
     parts = ["## Pictures", _table(("set", "identities", "pictures used", "found by name"), used)]
     if report.excluded:
-        parts.append(_table(("excluded picture", "reason"), [(f"`{e['path']}`", e["reason"]) for e in report.excluded]))
+        parts.append(_table(("excluded picture", "reason"), [(Code(e["path"]), e["reason"]) for e in report.excluded]))
     return parts
 
 
@@ -196,7 +208,7 @@ def _what_ran(report: Report) -> list[str]:
     return [
         "## What ran",
         _table(tuple(columns), rows),
-        f"{detector}{found['cpu']} ({found['cpu_simd']}), {found['threads']} threads{by}, Python {found['python']}, "
+        f"{detector}{plain(found['cpu'])} ({found['cpu_simd']}), {found['threads']} threads{by}, Python {found['python']}, "
         f"commit {found['commit'][:12]}. {versions}.",
         f"Time: {seconds}.",
     ]
@@ -205,10 +217,23 @@ def _what_ran(report: Report) -> list[str]:
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return ""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+    lines = [map(_cell, headings), ["---"] * len(headings), *(map(_cell, row) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _cell(text: str) -> str:
-    """Return text that stays inside a table cell: one line, bars escaped."""
-    return " ".join(text.split()).replace("|", "\\|")
+    """Return text that stays inside a table cell."""
+    return code(text) if isinstance(text, Code) else plain(text)
+
+
+def plain(text: str) -> str:
+    """Return text as Markdown that shows it, on one line: neither its letters nor HTML in it mean anything."""
+    line = printable(" ".join(text.split()))
+    return _NUMBERED.sub(r"\1\\\2", _MARKS.sub(lambda mark: f"\\{mark[0]}", escape(line, quote=False)))
+
+
+def code(text: str) -> str:
+    """Return text as a code span, on one line; in a table bars are escaped even there."""
+    line = printable(text).replace("|", "\\|")
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    return f"{fence} {line} {fence}" if "`" in line else f"{fence}{line}{fence}"

@@ -6,10 +6,10 @@ from collections import Counter
 from pathlib import PurePath
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from facecure.names import printable
 from facecure.report.markdown import HEADINGS, how, percent, row, weakest, weakest_row
 from facecure.types import Report
 
@@ -29,19 +29,24 @@ def terminal(report: Report) -> RenderableType:
             first, _, rest = heading.rpartition(" ")
             table.add_column(f"{first}\n{rest}".strip(), justify="right", no_wrap=True)
     for cell in report.cells:
-        table.add_row(*map(escape, row(cell)[:_COLUMNS]))
+        table.add_row(*map(_text, row(cell)[:_COLUMNS]))
     lines: list[RenderableType] = [table]
     for cell in report.cells:
         if picture := weakest(cell):
             without = weakest_row(cell)[-1]
             lines.append(
-                Text(
+                _text(
                     f"{cell.cloak} / {cell.extractor}: weakest picture {PurePath(picture.path).name} alone reveals "
                     f"{picture.alone} probes; {without} without it instead of {percent(cell.protection_rate)}"
                 )
             )
     kinds = Counter(entry["reason"].split(":")[0] for entry in report.excluded)
     if kinds:
-        lines.append(Text("Excluded: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())))
-    lines += [Text(f"Warning: {warning}", style="yellow") for warning in report.warnings]
+        lines.append(_text("Excluded: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())))
+    lines += [_text(f"Warning: {warning}", "yellow") for warning in report.warnings]
     return Group(*lines)
+
+
+def _text(content: str, style: str = "") -> Text:
+    """Return text that shows names as they are: no markup, nothing that moves the cursor."""
+    return Text(printable(content), style)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
+from facecure.names import printable
 from facecure.types import Cell, Report
 
 _WIDTH, _HEIGHT = 760, 420
@@ -43,6 +44,10 @@ def _columns(cells: Sequence[Cell]) -> dict[str, tuple[float, str]]:
     return {name: (_LEFT + (i + 0.5) * step, f"{name} {year}") for i, (year, name) in enumerate(order)}
 
 
+def _label(text: str) -> str:
+    return escape(printable(text))
+
+
 def _y(rate: float) -> float:
     return _TOP + (1 - rate) * (_HEIGHT - _TOP - _BOTTOM)
 
@@ -57,7 +62,7 @@ def _axes(columns: dict[str, tuple[float, str]]) -> list[str]:
         name, _, year = label.rpartition(" ")
         parts.append(
             f'<text transform="translate({x:.1f} {_HEIGHT - _BOTTOM + 14}) rotate(18)" font-size="10">'
-            f"{escape(name)} ({year})</text>"
+            f"{_label(name)} ({year})</text>"
         )
     return parts
 
@@ -78,7 +83,7 @@ def _line(cells: Sequence[Cell], columns: dict[str, tuple[float, str]], colour: 
             else f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}">'
         )
         said = f"{cell.cloak}, {cell.extractor}: {100 * (cell.protection_rate or 0):.1f} %, n = {cell.probes}"
-        parts.append(f"{mark}<title>{escape(said)}</title>{'</rect>' if cell.white_box else '</circle>'}")
+        parts.append(f"{mark}<title>{_label(said)}</title>{'</rect>' if cell.white_box else '</circle>'}")
         if cell.clean_error is not None:
             clean = _y(cell.clean_error)
             parts.append(f'<circle cx="{x:.1f}" cy="{clean:.1f}" r="4" fill="white" stroke="{colour}"/>')
@@ -91,7 +96,7 @@ def _legend(cells: Sequence[Cell]) -> list[str]:
     for number, cloak in enumerate(counts):
         y, colour = _TOP + 10 + 20 * number, _COLOURS[number % len(_COLOURS)]
         parts.append(f'<circle cx="{x}" cy="{y}" r="5" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 12}" y="{y + 4}">{escape(cloak)}</text>')
+        parts.append(f'<text x="{x + 12}" y="{y + 4}">{_label(cloak)}</text>')
     y = _TOP + 10 + 20 * len(counts)
     parts.append(f'<circle cx="{x}" cy="{y}" r="4" fill="white" stroke="#555555"/>')
     parts.append(f'<text x="{x + 12}" y="{y + 4}">clean error</text>')

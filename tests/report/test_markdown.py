@@ -166,9 +166,10 @@ def test_odd_names_and_reasons_break_no_table(odd):
         )
     )
     shown = " ".join(odd.split())
-    assert table_of(text, "excluded picture") == [[f"`{shown}.png`", f"unreadable: {shown}"], ["`last`", "last"]]
+    path = odd.replace("\n", "\\n").replace("\r", "\\r")  # by which the file can be found
+    assert table_of(text, "excluded picture") == [[f"`{path}.png`", f"unreadable: {shown}"], ["`last`", "last"]]
     assert [row[0] for row in table_of(text, "identity")] == [shown, "Bob"]
-    assert table_of(text, "rate without it")[0][::2] == [shown, f"`{shown}.png`", "44.4 %"]
+    assert table_of(text, "rate without it")[0][::2] == [shown, f"`{path}.png`", "44.4 %"]
 
 
 def test_an_extractor_that_says_less_of_itself_breaks_no_report():
