@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from facecure.atomic import alone
 from facecure.cloaking.faces import Tool
 from facecure.cloaking.run import CloakRun
 from facecure.cloaking.writer import COLUMNS, QUALITY, Format
@@ -144,24 +145,25 @@ def cloak(
         "targets": str(targets) if aims else None,
         "device": str(where),
     }  # fmt: skip
-    ledger = Ledger(Path(out), parameters, [*COLUMNS, *(f"shift_{model.name}" for model in models)])
-    threads = thread_count(threads)
-    run = CloakRun(
-        ledger, tools, finder, seed=seed, threads=threads, trace=Path(trace) if trace else None, progress=progress,
-        image_format=image_format, exif=keep_exif,
-    )  # fmt: skip
-    with torch_threads(threads):
-        if aims and targets is not None:
-            run.choose_targets(sets.samples, Path(targets))
-        run.go(sets.samples, reference_batch or batch, by_identity=reference_batch is not None)
-    excluded = (*sets.excluded, *run.excluded)
-    rows = tuple(ledger.rows.values())
-    warnings = (*sets.warnings, *(f"{row['path']}: {row['note']}" for row in rows if row["note"]))
-    ledger.finish([{"path": str(e.path), "reason": e.reason} for e in excluded], environment(), warnings)
-    if not run.written + run.before:
-        reasons = "; ".join(f"{shown(e.path)}: {e.reason}" for e in excluded[:3])
-        raise InputError(f"no picture of {shown(pictures)} could be cloaked: {reasons}")
-    return Cloaked(Path(out), run.written, run.before, excluded, rows, warnings)
+    with alone(Path(out)):
+        ledger = Ledger(Path(out), parameters, [*COLUMNS, *(f"shift_{model.name}" for model in models)])
+        threads = thread_count(threads)
+        run = CloakRun(
+            ledger, tools, finder, seed=seed, threads=threads, trace=Path(trace) if trace else None, progress=progress,
+            image_format=image_format, exif=keep_exif,
+        )  # fmt: skip
+        with torch_threads(threads):
+            if aims and targets is not None:
+                run.choose_targets(sets.samples, Path(targets))
+            run.go(sets.samples, reference_batch or batch, by_identity=reference_batch is not None)
+        excluded = (*sets.excluded, *run.excluded)
+        rows = tuple(ledger.rows.values())
+        warnings = (*sets.warnings, *(f"{row['path']}: {row['note']}" for row in rows if row["note"]))
+        ledger.finish([{"path": str(e.path), "reason": e.reason} for e in excluded], environment(), warnings)
+        if not run.written + run.before:
+            reasons = "; ".join(f"{shown(e.path)}: {e.reason}" for e in excluded[:3])
+            raise InputError(f"no picture of {shown(pictures)} could be cloaked: {reasons}")
+        return Cloaked(Path(out), run.written, run.before, excluded, rows, warnings)
 
 
 def _surrogate(network: nn.Module | None, spec: ExtractorSpec, device: str, precision: Precision) -> Surrogate:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from facecure.atomic import write_whole
+from facecure.atomic import alone, write_whole
 from facecure.embed import Progress
 from facecure.environment import environment
 from facecure.errors import InputError
@@ -95,23 +95,24 @@ def train_robust(
         "batch": batch, "seed": seed, "precision": precision,
     }  # fmt: skip
     folder = Path(out)
-    state = _State(folder, parameters)
-    started = time.perf_counter()
-    with torch_threads(threads):
-        made = RECIPES[recipe](parent, network, public, seed, batch, where, bf16=precision == "bf16")
-        state.resume(made)
-        for epoch in range(len(state.losses), epochs):
-            first = epoch * steps
-            state.losses.append(_epoch(made, range(first, first + steps), epochs * steps, progress))
-            state.keep(made)
-    file = _write(folder, parent, robust, made)
-    counts = {"identities": len(identities), "pictures": len(kept), "cloaked": len(public.cloaked)}
-    excluded = [{"path": str(e.path), "reason": e.reason} for e in (*sets.excluded, *faceless, *unpaired)]
-    state.finish(
-        {"public": counts, "excluded": excluded, "warnings": list(sets.warnings), "device": str(where),
-         "seconds of this run": round(time.perf_counter() - started, 1), "environment": environment()}
-    )  # fmt: skip
-    return file
+    with alone(folder):
+        state = _State(folder, parameters)
+        started = time.perf_counter()
+        with torch_threads(threads):
+            made = RECIPES[recipe](parent, network, public, seed, batch, where, bf16=precision == "bf16")
+            state.resume(made)
+            for epoch in range(len(state.losses), epochs):
+                first = epoch * steps
+                state.losses.append(_epoch(made, range(first, first + steps), epochs * steps, progress))
+                state.keep(made)
+        file = _write(folder, parent, robust, made)
+        counts = {"identities": len(identities), "pictures": len(kept), "cloaked": len(public.cloaked)}
+        excluded = [{"path": str(e.path), "reason": e.reason} for e in (*sets.excluded, *faceless, *unpaired)]
+        state.finish(
+            {"public": counts, "excluded": excluded, "warnings": list(sets.warnings), "device": str(where),
+             "seconds of this run": round(time.perf_counter() - started, 1), "environment": environment()}
+        )  # fmt: skip
+        return file
 
 
 def _public(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from facecure.atomic import write_whole, writing
+from facecure.atomic import alone, write_whole, writing
 from facecure.errors import InputError
 
 
@@ -58,3 +61,25 @@ def test_what_cannot_be_written_is_an_error_naming_it(tmp_path):
         write_whole(tmp_path / "file" / "x", b"")
     with pytest.raises(InputError, match="Permission denied"), writing(tmp_path):
         raise PermissionError(13, "Permission denied")
+
+
+def test_one_process_at_a_time_is_in_a_folder(tmp_path):
+    folder = tmp_path / "new" / "run"
+    code = "import sys, pathlib, facecure.atomic as a\nwith a.alone(pathlib.Path(sys.argv[1])): print('in')"
+    command = [sys.executable, "-c", code, str(folder)]
+    with alone(folder):
+        other = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert other.returncode == 1
+        assert f"InputError: another process is writing to {folder}" in other.stderr
+        with pytest.raises(InputError, match="another process is writing"), alone(folder):
+            pass
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "in\n"
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def without(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", without)
+    with pytest.raises(InputError, match=r"its file system has no locks \(No locks available\)"), alone(tmp_path):
+        pass

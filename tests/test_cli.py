@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -206,6 +208,52 @@ def test_an_interrupted_run_says_how_to_go_on(scene, monkeypatch, capsys):
         main()
     assert ended.value.code == 130
     assert "interrupted; the same command continues" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_as_ctrl_c_does_and_keeps_what_is_done(scene, monkeypatch, capsys, tmp_path, number):
+    real, calls = OnnxExtractor.embed, []
+
+    def ended_at_the_second(self, faces):
+        calls.append(len(faces.pixels))
+        if len(calls) == 2:
+            signal.raise_signal(number)
+        return real(self, faces)
+
+    monkeypatch.setattr(OnnxExtractor, "embed", ended_at_the_second)
+    monkeypatch.setattr(sys, "argv", ["facecure", *map(str, scene)])
+    before = [(each, signal.getsignal(each)) for each in (signal.SIGTERM, signal.SIGHUP)]
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        for each, handler in before:
+            signal.signal(each, handler)
+    assert ended.value.code == 128 + number
+    assert "interrupted; the same command continues" in capsys.readouterr().err
+    (shard,) = (tmp_path / "run" / "embeddings").glob("*/*.npz")
+    with np.load(shard) as kept:
+        assert len(kept["vectors"]) == calls[0]
+
+
+def test_names_are_printed_as_they_are_and_commands_quoted(people, surrogate, tmp_path):
+    photos = people("photos [bold] $x", 1, 2, names="a[{}")
+    (photos / "a[0" / "b]k\x1b[31m.png").write_text("no picture")
+    out = tmp_path / "x [final]"
+    done = script("cloak", photos, "--cloak", "fawkes-v1.0:low", "-s", surrogate, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "b]k\\x1b[31m.png: unreadable" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert str(out / "manifest.csv") in done.stdout
+    words = shlex.split(done.stdout.split("Next:")[1])
+    assert words[words.index("--clean") + 1] == str(photos)
+    assert f"cloak={out / 'manifest.csv'}" in words
+
+
+def test_a_terminal_may_know_less_than_the_text_holds(scene):
+    done = script(*scene, "--repeats", 1, PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
+    assert done.returncode == 0, done.stderr
+    assert "fawkes" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import facecure
 ROOT = Path(facecure.__file__).parent
 # lowest first; rooms on one floor do not import each other
 FLOORS = [
-    {"errors", "atomic"},
+    {"errors", "names"},
+    {"atomic"},
     {"types"},
     {"_core"},
     {"kernels", "weights"},

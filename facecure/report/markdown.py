@@ -208,8 +208,8 @@ def _what_ran(report: Report) -> list[str]:
     return [
         "## What ran",
         _table(tuple(columns), rows),
-        f"{detector}{plain(found['cpu'])} ({found['cpu_simd']}), {found['threads']} threads{by}, Python {found['python']}, "
-        f"commit {found['commit'][:12]}. {versions}.",
+        f"{detector}{plain(found['cpu'])} ({found['cpu_simd']}), {found['threads']} threads{by}, "
+        f"Python {found['python']}, commit {found['commit'][:12]}. {versions}.",
         f"Time: {seconds}.",
     ]
 

@@ -250,6 +250,13 @@ def test_digest_stays_with_whatever_changes_no_embedding(write, swap):
     assert digest(read_spec(write(CONTRACT, swap))) == digest(read_spec(write(CONTRACT)))
 
 
+def test_a_byte_order_mark_before_it_is_no_part_of_it(write):
+    file = write(CONTRACT)
+    before = read_spec(file)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_spec(file) == before
+
+
 def test_digest_does_not_depend_on_where_the_files_lie(write, tmp_path):
     here = digest(read_spec(write(CONTRACT)))
     (tmp_path / "elsewhere").mkdir()
