@@ -19,6 +19,7 @@ EXTRAS = {
     "report": ("matplotlib",),
     "convert": ("h5py",),
     "linear": ("scikit-learn",),
+    "heif": ("pillow-heif",),
     "parquet": ("pyarrow",),
 }
 _BASE = ("facecure", "numpy", "pillow", "opencv-python-headless")

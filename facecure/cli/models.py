@@ -125,8 +125,8 @@ def remove(names: Annotated[list[str], typer.Argument(metavar="NAME…", help="N
     entries, cache = [zoo_entry(name) for name in names], ModelCache()
     for entry in entries:
         removed = cache.remove(entry)
-        what = "\n".join(f"  {plain(str(path))}" for path in removed) or "  nothing was there"
-        Console().print(f"{entry.name} is removed:\n{what}", soft_wrap=True, highlight=False)
+        what = "\n".join(f"  {path}" for path in removed) or "  nothing was there"
+        Terminal().print(f"{entry.name} is removed:\n{what}", soft_wrap=True)
 
 
 @models.command(
