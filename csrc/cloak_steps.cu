@@ -38,7 +38,7 @@ struct Given {
 struct OfModifier {
   const float *modifier, *centred;
   float bound;
-  __device__ float operator()(std::int64_t at) const { return bounded(bend(modifier[at], centred[at]).beyond, bound); }
+  __device__ float operator()(std::int64_t at) const { return bounded(modifier[at], centred[at], bound); }
 };
 
 // One block per tile: x and y number tiles, z planes from `first` on.

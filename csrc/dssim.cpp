@@ -5,26 +5,28 @@
 namespace facecure {
 namespace {
 
-FACECURE_INLINE double plane(const DssimSource& source, const float* perturbation, std::int64_t number,
-                             DssimScratch& scratch, float* gradient) {
-  const std::int64_t first = number * source.height * source.width;
+template <int lanes>
+FACECURE_INLINE void band(const DssimSource& source, const float* perturbation, const Band& band, DssimScratch& scratch,
+                          float* gradient, double* totals) {
+  const std::int64_t first = band.plane * source.height * source.width;
   const auto copy = [&](int y, float* row) {
     std::copy_n(perturbation + first + std::int64_t(y) * source.width, source.width, row);
   };
-  return dssim_plane(source, number, scratch, copy, gradient + first);
+  dssim_band<lanes>(source, band, scratch, copy, gradient + first, totals);
 }
 
-double plane_scalar(const DssimSource& source, const float* d, std::int64_t number, DssimScratch& scratch, float* out) {
-  return plane(source, d, number, scratch, out);
+void band_scalar(const DssimSource& source, const float* d, const Band& one, DssimScratch& scratch, float* gradient,
+                 double* totals) {
+  band<4>(source, d, one, scratch, gradient, totals);
 }
 #ifdef FACECURE_X86
-FACECURE_AVX2 double plane_avx2(const DssimSource& source, const float* d, std::int64_t number, DssimScratch& scratch,
-                                float* out) {
-  return plane(source, d, number, scratch, out);
+FACECURE_AVX2 void band_avx2(const DssimSource& source, const float* d, const Band& one, DssimScratch& scratch,
+                             float* gradient, double* totals) {
+  band<8>(source, d, one, scratch, gradient, totals);
 }
-FACECURE_AVX512 double plane_avx512(const DssimSource& source, const float* d, std::int64_t number,
-                                    DssimScratch& scratch, float* out) {
-  return plane(source, d, number, scratch, out);
+FACECURE_AVX512 void band_avx512(const DssimSource& source, const float* d, const Band& one, DssimScratch& scratch,
+                                 float* gradient, double* totals) {
+  band<16>(source, d, one, scratch, gradient, totals);
 }
 #endif
 
@@ -32,14 +34,15 @@ FACECURE_AVX512 double plane_avx512(const DssimSource& source, const float* d, s
 
 void dssim_planes(const DssimSource& source, const float* perturbation, int threads, Simd simd, double* value,
                   float* gradient) {
-  const auto one = FACECURE_CHOOSE(simd, plane);
-#pragma omp parallel num_threads(threads)
-  {
-    DssimScratch scratch(source.width);
-#pragma omp for schedule(dynamic)
-    for (std::int64_t number = 0; number < source.planes; ++number)
-      value[number] = one(source, perturbation, number, scratch, gradient);
-  }
+  const auto one = FACECURE_CHOOSE(simd, band);
+  const Bands bands(source.planes, source.height, threads, DssimScratch::least);
+  std::vector<DssimScratch> scratch(std::size_t(bands.threads()), DssimScratch(source.width));
+  DssimTotals totals(source);
+  bands.each([](int, const Band&) {},
+             [&](int thread, const Band& band) {
+               one(source, perturbation, band, scratch[std::size_t(thread)], gradient, totals.plane(band.plane));
+             });
+  totals.sum(value);
 }
 
 }  // namespace facecure

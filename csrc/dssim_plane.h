@@ -1,10 +1,12 @@
-// One plane of dssim_planes, its perturbation made row by row while it streams through.
+// A band of one plane of dssim_planes, its perturbation made row by row while it streams through.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <vector>
 
+#include "bands.h"
 #include "dssim.h"
 #include "dssim_value.h"
 #include "filter.h"
@@ -12,134 +14,137 @@
 
 namespace facecure {
 
-// Rows of scratch for planes of one width; a thread needs one of these. Filters run over whole lanes: rows are as long as
-// that takes, and what lies beyond their values is finite and never used.
+// Rows of scratch for planes of one width; a thread needs one of these. Rows are as long as whole vectors need, and what
+// lies beyond their values is never used.
 class DssimScratch {
  public:
-  static constexpr int edge = dssim_window - 1;
+  static constexpr int edge = dssim_window - 1, maps = 3;
+  static constexpr int least = 2 * edge;  // rows of a band: what it reads beyond them is read and filtered twice
 
   explicit DssimScratch(int width)
-      : stride_(whole_lanes(width + 2 * edge) + lanes), memory_(std::size_t(rows * stride_ / lanes)),
-        totals_(std::size_t(width)) {}
+      : row_(whole_vectors(width)), wide_(whole_vectors(width + 2 * edge) + most_lanes),
+        memory_(std::size_t((row_ + 2 * maps * wide_ + 2 * dssim_window * maps * row_) / most_lanes)) {}
 
-  void clear() {
-    std::fill_n(at(0), rows * stride_, 0.0f);
-    std::fill(totals_.begin(), totals_.end(), 0.0);
-  }
-  float* perturbation(int row) { return at(row % dssim_window); }  // the last dssim_window rows of it
-  float* source(int row) { return at(dssim_window + row % dssim_window); }
-  float* spread(int map, int row) { return at((2 + map) * dssim_window + row % dssim_window); }
-  float* columns(int map) { return at(5 * dssim_window + map); }
-  float* means(int map) { return at(5 * dssim_window + 3 + map); }
-  float* coefficients(int map) { return at(5 * dssim_window + 6 + map); }  // with `edge` zeros on both sides
-  float* sums(int map) { return at(5 * dssim_window + 9 + map); }
-  float* values() { return at(5 * dssim_window + 12); }
-  double* totals() { return totals_.data(); }  // of columns
+  void clear() { std::fill(memory_.begin(), memory_.end(), Aligned{}); }
+  float* perturbation() { return at(0); }
+  float* columns(int map) { return at(row_ + map * wide_); }
+  float* coefficients(int map) { return at(row_ + (maps + map) * wide_); }  // with `edge` zeros on both sides
+  // Rows of three maps, a vector of each in turn: the last ones of d, s·d and d², and of the coefficients spread along
+  // the rows.
+  float* products(int row) { return at(row_ + 2 * maps * wide_ + row % dssim_window * maps * row_); }
+  float* spread(int row) { return at(row_ + 2 * maps * wide_ + (dssim_window + row % dssim_window) * maps * row_); }
 
  private:
-  static constexpr int rows = 5 * dssim_window + 13;
-  float* at(int row) { return reinterpret_cast<float*>(memory_.data()) + row * stride_; }
-
-  std::int64_t stride_;
-  struct alignas(sizeof(float) * lanes) Aligned {
-    float values[lanes];
+  struct alignas(sizeof(float) * most_lanes) Aligned {
+    float values[most_lanes];
   };
+  float* at(std::int64_t value) { return reinterpret_cast<float*>(memory_.data()) + value; }
+
+  std::int64_t row_, wide_;
   std::vector<Aligned> memory_;  // rows start where whole vectors do
-  std::vector<double> totals_;
+};
+
+// Σ A + B − AB over each row of windows of each plane: added up in their order, whoever wrote them.
+class DssimTotals {
+ public:
+  explicit DssimTotals(const DssimSource& source)
+      : high_(source.height - DssimScratch::edge), rows_(std::size_t(source.planes * high_)) {}
+  double* plane(std::int64_t number) { return rows_.data() + number * high_; }
+  void sum(double* value) const {
+    for (auto row = rows_.begin(); row != rows_.end(); row += high_) *value++ = std::accumulate(row, row + high_, 0.0);
+  }
+
+ private:
+  std::int64_t high_;
+  std::vector<double> rows_;
 };
 
 namespace dssim_detail {
 
-// Weighted means down the columns of d, s·d and d², dssim_window rows from row y on.
-FACECURE_INLINE void columns(DssimScratch& scratch, int y, const float* weights, int count) {
-  constexpr int half = dssim_window / 2;
-  const float *ds[dssim_window], *ss[dssim_window];
-  for (int k = 0; k < dssim_window; ++k) ds[k] = scratch.perturbation(y + k), ss[k] = scratch.source(y + k);
-  const float w[half + 1] = {weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]};
-  float *to_d = scratch.columns(0), *to_sd = scratch.columns(1), *to_dd = scratch.columns(2);
-  for (int x = 0; x < count; x += lanes) {
-    const Lanes middle = lanes_at(ds[half] + x);
-    Lanes d = w[half] * middle, sd = d * lanes_at(ss[half] + x), dd = d * middle;
-#pragma GCC unroll 5
-    for (int k = 0; k < half; ++k) {
-      const Lanes a = lanes_at(ds[k] + x), b = lanes_at(ds[dssim_window - 1 - k] + x);
-      d += w[k] * (a + b);
-      sd += w[k] * (a * lanes_at(ss[k] + x) + b * lanes_at(ss[dssim_window - 1 - k] + x));
-      dd += w[k] * (a * a + b * b);
-    }
-    *reinterpret_cast<Lanes*>(to_d + x) = d;
-    *reinterpret_cast<Lanes*>(to_sd + x) = sd;
-    *reinterpret_cast<Lanes*>(to_dd + x) = dd;
-  }
-}
-
-// From the means of d, s·d and d² over a row of windows to what the gradient spreads over each window's pixels:
-// coefficients of 1, of 2d and of s. Adds A + B − AB to `totals`, by column.
-FACECURE_INLINE void windows(const DssimSource& source, std::int64_t at, int count, const float* __restrict mean_d,
-                             const float* __restrict mean_sd, const float* __restrict mean_dd,
-                             float* __restrict by_mean, float* __restrict by_variance,
-                             float* __restrict by_covariance, float* __restrict values, double* __restrict totals) {
-  const float *centred_mean = source.centred_mean + at, *base = source.contrast + at;
-  const float centre = source.centre, luminance = source.luminance;
-  const auto some = [&](int from, int until) FACECURE_INLINE_LAMBDA {
-#pragma GCC ivdep
-    for (int x = from; x < until; ++x) {
-      const DssimWindow found =
-          dssim_window_value(mean_d[x], mean_sd[x], mean_dd[x], centred_mean[x], base[x], centre, luminance);
-      by_mean[x] = found.by_mean, by_variance[x] = found.by_variance, by_covariance[x] = found.by_covariance;
-      values[x] = found.value;
-    }
-  };
-  for (int x = 0; x + lanes <= count; x += lanes) some(x, x + lanes);
-  if (count < lanes)
-    some(0, count);
-  else if (count % lanes)
-    some(count - lanes, count);  // some a second time, which is faster than the last ones singly
-  for (int x = 0; x < count; ++x) totals[x] += double(values[x]);
+// Weighted means down the columns of map `map` of rows `from`, from their row `first` on.
+template <int lanes>
+FACECURE_INLINE Floats<lanes> means(const float* const* from, std::int64_t x, int map,
+                                    const Weights<dssim_window>& weights) {
+  const auto row = [&](int k) FACECURE_INLINE_LAMBDA { return load<lanes>(from[k] + 3 * x + map * lanes); };
+  return weighted<dssim_window>(row, weights.of);
 }
 
 }  // namespace dssim_detail
 
-// Returns what dssim_planes writes for plane `number`, and writes its gradient (height, width). `perturb(y, row)` writes
-// row y of the perturbation; it is asked for each row once, in order, before the gradient of that row is written.
-template <class Perturb>
-FACECURE_INLINE double dssim_plane(const DssimSource& source, std::int64_t number, DssimScratch& scratch,
-                                   const Perturb& perturb, float* __restrict gradient) {
+// Writes the gradient of a band's rows as dssim_planes does, and into `totals` (height − 10) the sum of A + B − AB over
+// each row of windows that starts in the band. `perturb(y, row)` writes row y of the perturbation; it is asked once, in
+// order, for each row that is no more than edge away.
+template <int lanes, class Perturb>
+FACECURE_INLINE void dssim_band(const DssimSource& source, const Band& band, DssimScratch& scratch,
+                                const Perturb& perturb, float* __restrict gradient, double* totals) {
   using namespace dssim_detail;
+  using F = Floats<lanes>;
   constexpr int edge = DssimScratch::edge;
   const int width = source.width, across = width - edge, high = source.height - edge;
-  const float *s = source.centred + number * source.height * width, *weights = source.weights;
+  const float* s = source.centred + band.plane * source.height * width;
+  const Weights<dssim_window> weights(source.weights);
+  const float centre = source.centre, luminance = source.luminance;
+  const float* rows[dssim_window];
   scratch.clear();
-  for (int y = 0, read = 0; y < source.height; ++y) {
+  for (int y = std::max(0, band.from - edge), read = y; y < band.until; ++y) {
+    float* const spread = scratch.spread(y);
     if (y < high) {
       for (; read <= y + edge; ++read) {  // rows that window row y needs
-        std::copy_n(s + std::int64_t(read) * width, width, scratch.source(read));
-        perturb(read, scratch.perturbation(read));
+        float *d = scratch.perturbation(), *to = scratch.products(read);
+        const float* sr = s + std::int64_t(read) * width;
+        perturb(read, d);
+        by_vectors<lanes>(width, [&](std::int64_t x, auto some) FACECURE_INLINE_LAMBDA {
+          const F dx = load<lanes>(d + x), sx = load_some<lanes>(sr + x, some);
+          store(to + 3 * x, dx), store(to + 3 * x + lanes, dx * sx), store(to + 3 * x + 2 * lanes, dx * dx);
+        });
       }
-      columns(scratch, y, weights, width);
-      for (int map = 0; map < 3; ++map) along<dssim_window>(scratch.columns(map), weights, across, scratch.means(map));
-      windows(source, (number * high + y) * across, across, scratch.means(0), scratch.means(1), scratch.means(2),
-              scratch.coefficients(0) + edge, scratch.coefficients(1) + edge, scratch.coefficients(2) + edge,
-              scratch.values(), scratch.totals());
+      for (int k = 0; k < dssim_window; ++k) rows[k] = scratch.products(y + k);
+      float *d = scratch.columns(0), *sd = scratch.columns(1), *dd = scratch.columns(2);
+      by_vectors<lanes>(width, [&](std::int64_t x, auto) FACECURE_INLINE_LAMBDA {
+        store(d + x, means<lanes>(rows, x, 0, weights));
+        store(sd + x, means<lanes>(rows, x, 1, weights));
+        store(dd + x, means<lanes>(rows, x, 2, weights));
+      });
+      const std::int64_t window = (band.plane * high + y) * across;
+      const float *centred_mean = source.centred_mean + window, *contrast = source.contrast + window;
+      float *by_mean = scratch.coefficients(0) + edge, *by_variance = scratch.coefficients(1) + edge;
+      float* by_covariance = scratch.coefficients(2) + edge;
+      using Sum = typename Vector<lanes>::Doubles;
+      alignas(64) double sums[most_lanes] = {};
+      by_vectors<lanes>(across, [&](std::int64_t x, auto some) FACECURE_INLINE_LAMBDA {
+        const auto found = dssim_window_value<F>(along<lanes>(d + x, weights), along<lanes>(sd + x, weights),
+                                                 along<lanes>(dd + x, weights),
+                                                 load_some<lanes>(centred_mean + x, some),
+                                                 load_some<lanes>(contrast + x, some), centre, luminance);
+        store_some(by_mean + x, found.by_mean, some);
+        store_some(by_variance + x, found.by_variance, some);
+        store_some(by_covariance + x, found.by_covariance, some);
+        F value = {};
+        store_some(reinterpret_cast<float*>(&value), found.value, some);
+        Sum sum;
+        std::memcpy(&sum, sums + x % most_lanes, sizeof sum);
+        sum += __builtin_convertvector(value, Sum);
+        std::memcpy(sums + x % most_lanes, &sum, sizeof sum);
+      });
+      if (y >= band.from) totals[y] = std::accumulate(sums, sums + most_lanes, 0.0);
+      by_vectors<lanes>(width, [&](std::int64_t x, auto) FACECURE_INLINE_LAMBDA {  // the transpose: it is symmetric
+        store(spread + 3 * x, along<lanes>(by_mean - edge + x, weights));
+        store(spread + 3 * x + lanes, along<lanes>(by_variance - edge + x, weights));
+        store(spread + 3 * x + 2 * lanes, along<lanes>(by_covariance - edge + x, weights));
+      });
+    } else {
+      std::fill_n(spread, 3 * whole_vectors(width), 0.0f);
     }
-    for (int map = 0; map < 3; ++map) {
-      float* out = scratch.spread(map, y);
-      if (y < high)
-        along<dssim_window>(scratch.coefficients(map), weights, width, out);  // its own transpose, for it is symmetric
-      else
-        std::fill(out, out + width, 0.0f);
-      const auto row = [&](int k) FACECURE_INLINE_LAMBDA { return scratch.spread(map, y + dssim_window - k); };
-      filter<dssim_window>(row, weights, width, scratch.sums(map));
-    }
-    const float *t0 = scratch.sums(0), *t1 = scratch.sums(1), *t2 = scratch.sums(2);
-    const float *dr = scratch.perturbation(y), *sr = scratch.source(y);
+    if (y < band.from) continue;
+    for (int k = 0; k < dssim_window; ++k) rows[k] = scratch.spread(y + 1 + k);
+    const float *sr = s + std::int64_t(y) * width, *dr = scratch.products(y);
     float* out = gradient + std::int64_t(y) * width;
-#pragma GCC ivdep
-    for (int x = 0; x < width; ++x) out[x] = t0[x] + 2 * dr[x] * t1[x] + sr[x] * t2[x];
+    by_vectors<lanes>(width, [&](std::int64_t x, auto some) FACECURE_INLINE_LAMBDA {
+      const F t0 = means<lanes>(rows, x, 0, weights), t1 = means<lanes>(rows, x, 1, weights);
+      const F t2 = means<lanes>(rows, x, 2, weights);
+      store_some(out + x, t0 + 2.0f * load<lanes>(dr + 3 * x) * t1 + load_some<lanes>(sr + x, some) * t2, some);
+    });
   }
-  double value = 0;
-  for (int x = 0; x < across; ++x) value += scratch.totals()[x];
-  return value;
 }
 
 }  // namespace facecure

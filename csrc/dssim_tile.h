@@ -45,23 +45,19 @@ FACECURE_VALUE double dssim_tile(const DssimSource& source, std::int64_t number,
   thread.sync();
   for (int i = thread.index; i < tile_windows * tile_pixels; i += thread.count) {  // window rows are pixel rows
     const float *d = shared.d + i, *s = shared.s + i;
-    shared.columns[0][i] = weighted<dssim_window>([&](int k) { return d[k * tile_pixels]; }, source.weights);
-    constexpr int half = dssim_window / 2;  // the sums below pair their products as `columns` in dssim_plane.h does
-    const float *w = source.weights, middle = d[half * tile_pixels];
-    float sd = w[half] * middle * s[half * tile_pixels], dd = w[half] * middle * middle;
-    for (int k = 0; k < half; ++k) {
-      const float a = d[k * tile_pixels], b = d[(edge - k) * tile_pixels];
-      sd += w[k] * (a * s[k * tile_pixels] + b * s[(edge - k) * tile_pixels]);
-      dd += w[k] * (a * a + b * b);
-    }
-    shared.columns[1][i] = sd;
-    shared.columns[2][i] = dd;
+    const auto column = [&](const auto& product) {
+      return weighted<dssim_window>([&](int k) { return product(d[k * tile_pixels], s[k * tile_pixels]); },
+                                    source.weights);
+    };
+    shared.columns[0][i] = column([](float dk, float) { return dk; });
+    shared.columns[1][i] = column([](float dk, float sk) { return dk * sk; });
+    shared.columns[2][i] = column([](float dk, float) { return dk * dk; });
   }
   thread.sync();
   double value = 0;
   for (int i = thread.index; i < tile_windows * tile_windows; i += thread.count) {
     const int r = i / tile_windows, c = i % tile_windows, y = top + r, x = left + c;
-    DssimWindow found{0, 0, 0, 0};
+    DssimWindow<float> found{0, 0, 0, 0};
     if (y >= 0 && y < high && x >= 0 && x < across) {
       float means[3];
       for (int map = 0; map < 3; ++map) {

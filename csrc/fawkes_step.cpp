@@ -6,74 +6,86 @@
 namespace facecure {
 namespace {
 
-// Row `at` of everything, `width` values: judged picture kept, modifier moved.
-FACECURE_INLINE void move_row(const FawkesStep& job, std::int64_t picture, int channel, std::int64_t at) {
+// Judged pictures kept, modifiers moved.
+template <int lanes>
+FACECURE_INLINE void move(const FawkesStep& job, const Band& band) {
+  const std::int64_t picture = band.plane / 3, width = job.source.width, count = (band.until - band.from) * width;
+  const std::int64_t at = (band.plane * job.source.height + band.from) * width;
+  const int channel = int(band.plane % 3);
   const FawkesMove move = *job.move;  // a copy, which no store can change
   const float dssim_weight = move.dssim_weight[picture], feature_weight = weight_of(job, picture, channel);
   const float bound = job.bound;
   const float *centred = job.source.centred + at, *by_dssim = job.by_dssim + at;
   const float* by_feature = move.by_feature + at + shown_offset(job, channel);
-  const float* __restrict judged = job.pictures + at;
-  float *__restrict modifier = job.modifier + at, *__restrict squares = job.squares + at;
-  float *__restrict steps = job.steps + at, *__restrict best = job.best + at;
-  const int width = job.source.width;
-  if (move.better[picture]) std::copy_n(judged, width, best);
-#pragma GCC ivdep  // more arrays than the compiler would check for overlap
-  for (int x = 0; x < width; ++x) {
-    const Moved next = moved(move, bound, modifier[x], squares[x], steps[x], centred[x], by_dssim[x], by_feature[x],
-                             dssim_weight, feature_weight);
-    modifier[x] = next.modifier, squares[x] = next.squares, steps[x] = next.steps;
-  }
+  float *modifier = job.modifier + at, *squares = job.squares + at, *steps = job.steps + at;
+  if (move.better[picture]) std::copy_n(job.pictures + at, count, job.best + at);
+  by_vectors<lanes>(count, [&](std::int64_t x, auto some) FACECURE_INLINE_LAMBDA {
+    const auto at = [&](const float* values) FACECURE_INLINE_LAMBDA { return load_some<lanes>(values + x, some); };
+    const auto next = moved<Floats<lanes>>(move, bound, at(modifier), at(squares), at(steps), at(centred), at(by_dssim),
+                                           at(by_feature), dssim_weight, feature_weight);
+    store_some(modifier + x, next.modifier, some);
+    store_some(squares + x, next.squares, some);
+    store_some(steps + x, next.steps, some);
+  });
   if (move.forget) {
-    std::fill_n(squares, width, 0.0f);
-    std::fill_n(steps, width, 0.0f);
+    std::fill_n(squares, count, 0.0f);
+    std::fill_n(steps, count, 0.0f);
   }
 }
 
-FACECURE_INLINE double plane(const FawkesStep& job, std::int64_t number, DssimScratch& scratch) {
-  const int width = job.source.width, channel = int(number % 3);
-  const float mean = job.mean[channel], std = job.std[channel];
-  const std::int64_t first = number * job.source.height * width;
-  const auto next = [&](int y, float* __restrict d) FACECURE_INLINE_LAMBDA {
+// The next pictures and how they are judged.
+template <int lanes>
+FACECURE_INLINE void judge(const FawkesStep& job, const Band& band, DssimScratch& scratch, double* totals) {
+  const std::int64_t first = band.plane * job.source.height * job.source.width;
+  const int width = job.source.width, channel = int(band.plane % 3);
+  const float mean = job.mean[channel], std = job.std[channel], bound = job.bound;
+  const auto next = [&](int y, float* d) FACECURE_INLINE_LAMBDA {
     const std::int64_t at = first + std::int64_t(y) * width;
-    if (job.move) move_row(job, number / 3, channel, at);
-    const float *__restrict modifier = job.modifier + at, *__restrict centred = job.source.centred + at;
-    float* __restrict picture = job.pictures + at;
-    const float bound = job.bound;
-#pragma GCC ivdep
-    for (int x = 0; x < width; ++x) {
-      d[x] = bounded(bend(modifier[x], centred[x]).beyond, bound);
-      picture[x] = centred[x] + fawkes_centre + d[x];
-    }
-    if (!job.shown) return;
-    float* __restrict shown = job.shown + at + shown_offset(job, channel);
-    for (int x = 0; x < width; ++x) shown[x] = (picture[x] - mean) / std;
+    const bool ours = y >= band.from && y < band.until;
+    const float *modifier = job.modifier + at, *centred = job.source.centred + at;
+    float* picture = job.pictures + at;
+    float* shown = job.shown ? job.shown + at + shown_offset(job, channel) : nullptr;
+    by_whole_vectors<lanes>(width, [&](std::int64_t x, auto some) FACECURE_INLINE_LAMBDA {
+      const auto s = load_some<lanes>(centred + x, some);
+      const auto perturbation = bounded(load_some<lanes>(modifier + x, some), s, bound);
+      const auto level = s + fawkes_centre + perturbation;
+      store(d + x, perturbation);
+      if (ours) store_some(picture + x, level, some);
+      if (ours && shown) store_some(shown + x, (level - mean) / std, some);
+    });
   };
-  return dssim_plane(job.source, number, scratch, next, job.by_dssim + first);
+  dssim_band<lanes>(job.source, band, scratch, next, job.by_dssim + first, totals);
 }
 
-double plane_scalar(const FawkesStep& job, std::int64_t number, DssimScratch& scratch) {
-  return plane(job, number, scratch);
+void move_scalar(const FawkesStep& job, const Band& band) { move<4>(job, band); }
+void judge_scalar(const FawkesStep& job, const Band& band, DssimScratch& scratch, double* totals) {
+  judge<4>(job, band, scratch, totals);
 }
 #ifdef FACECURE_X86
-FACECURE_AVX2 double plane_avx2(const FawkesStep& job, std::int64_t number, DssimScratch& scratch) {
-  return plane(job, number, scratch);
+FACECURE_AVX2 void move_avx2(const FawkesStep& job, const Band& band) { move<8>(job, band); }
+FACECURE_AVX2 void judge_avx2(const FawkesStep& job, const Band& band, DssimScratch& scratch, double* totals) {
+  judge<8>(job, band, scratch, totals);
 }
-FACECURE_AVX512 double plane_avx512(const FawkesStep& job, std::int64_t number, DssimScratch& scratch) {
-  return plane(job, number, scratch);
+FACECURE_AVX512 void move_avx512(const FawkesStep& job, const Band& band) { move<16>(job, band); }
+FACECURE_AVX512 void judge_avx512(const FawkesStep& job, const Band& band, DssimScratch& scratch, double* totals) {
+  judge<16>(job, band, scratch, totals);
 }
 #endif
 
 }  // namespace
 
 void fawkes_step(const FawkesStep& job, double* dssim) {
-  const auto one = FACECURE_CHOOSE(job.simd, plane);
-#pragma omp parallel num_threads(job.threads)
-  {
-    DssimScratch scratch(job.source.width);
-#pragma omp for schedule(dynamic)
-    for (std::int64_t number = 0; number < job.source.planes; ++number) dssim[number] = one(job, number, scratch);
-  }
+  const auto one_move = FACECURE_CHOOSE(job.simd, move);
+  const auto one = FACECURE_CHOOSE(job.simd, judge);
+  const DssimSource& source = job.source;
+  const Bands bands(source.planes, source.height, job.threads, DssimScratch::least);
+  std::vector<DssimScratch> scratch(std::size_t(bands.threads()), DssimScratch(source.width));
+  DssimTotals totals(source);
+  bands.each([&](int, const Band& band) { if (job.move) one_move(job, band); },
+             [&](int thread, const Band& band) {
+               one(job, band, scratch[std::size_t(thread)], totals.plane(band.plane));
+             });
+  totals.sum(dssim);
 }
 
 }  // namespace facecure

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "bands.h"
 #include "filter.h"
 #include "lowkey_value.h"
 
@@ -10,18 +11,18 @@ namespace facecure {
 namespace {
 
 constexpr int half = smooth_half, edge = smooth_window - 1;
+constexpr int least = 8 * edge;  // rows of a band
 
-// Scratch of a thread: one plane, filtered along its rows, and a few rows.
+// Rows of scratch of a thread: the last ones filtered along themselves, and a few others.
 struct Scratch {
-  explicit Scratch(const LowKeyStep& job)
-      : stride(whole_lanes(job.width + 2 * edge) + lanes), plane(std::size_t(job.height * stride)),
-        rows(std::size_t(4 * stride)) {}
+  explicit Scratch(int width)
+      : stride(whole_vectors(width + 2 * edge) + most_lanes), rows(std::size_t((smooth_window + 5) * stride)) {}
 
-  float* filtered(int y) { return plane.data() + y * stride; }
+  float* filtered(int y) { return row(5 + y % smooth_window); }
   float* row(int number) { return rows.data() + number * stride; }
 
   std::int64_t stride;
-  std::vector<float> plane, rows;
+  std::vector<float> rows;
 };
 
 // Adds what lies on the border of `padded`, whose middle starts at `half`, to the places that it reflects.
@@ -33,103 +34,128 @@ FACECURE_INLINE void fold(const float* padded, int size, float* out) {
   }
 }
 
-FACECURE_INLINE void plane(const LowKeyStep& job, std::int64_t picture, int shown, Scratch& scratch) {
-  const int width = job.width, height = job.height, channel = job.channels[shown], variants = job.mirrored ? 2 : 1;
-  const std::int64_t area = std::int64_t(height) * width, view = job.count * 3 * area;
-  const std::int64_t in_view = (picture * 3 + shown) * area, in_picture = (picture * 3 + channel) * area;
-  const float mean = job.mean[shown], std = job.std[shown];
-  float* const x = job.pictures + in_picture;
+// Of a band of the planes of views.
+struct Plane {
+  Plane(const LowKeyStep& job, const Band& band)
+      : shown(int(band.plane % 3)), variants(job.mirrored ? 2 : 1), area(std::int64_t(job.height) * job.width),
+        view(job.count * 3 * area), in_view(band.plane * area),
+        in_picture((band.plane - shown + job.channels[shown]) * area), mean(job.mean[shown]), std(job.std[shown]) {}
+
+  int shown, variants;
+  std::int64_t area, view, in_view, in_picture;
+  float mean, std;
+};
+
+template <int lanes>
+FACECURE_INLINE void filter_row(const float* row, const Weights<smooth_window>& weights, int count, float* out) {
+  for (int x = 0; x < count; x += lanes) store(out + x, along<lanes>(row + x, weights));
+}
+
+// Steps the pictures.
+template <int lanes>
+FACECURE_INLINE void move(const LowKeyStep& job, const Band& band, Scratch& scratch) {
+  const Plane plane(job, band);
+  const int width = job.width, height = job.height;
+  const float std = plane.std;
+  const Weights<smooth_window> weights(job.weights);
   float *const straight = scratch.row(0), *const wide = scratch.row(1), *const summed = scratch.row(2);
+  float *const more = scratch.row(3), *const nothing = scratch.row(4);
 
   // Row y of the gradient with respect to the plain (0) or smoothed (1) picture.
   const auto gradient = [&](int kind, int y, float* __restrict out) FACECURE_INLINE_LAMBDA {
-    const float* __restrict direct = job.by_view + kind * variants * view + in_view + std::int64_t(y) * width;
-    for (int i = 0; i < width; ++i) out[i] = direct[i];
+    const float* __restrict direct =
+        job.by_view + kind * plane.variants * plane.view + plane.in_view + std::int64_t(y) * width;
     if (job.mirrored) {
-      const float* __restrict turned = direct + view;
-      for (int i = 0; i < width; ++i) out[i] += turned[width - 1 - i];
+      const float* __restrict turned = direct + plane.view;
+      for (int i = 0; i < width; ++i) out[i] = (direct[i] + turned[width - 1 - i]) / std;
+    } else {
+      for (int i = 0; i < width; ++i) out[i] = direct[i] / std;
     }
-    for (int i = 0; i < width; ++i) out[i] /= std;
   };
-
-  if (job.by_view) {
-    for (int y = 0; y < height; ++y) {  // the transpose of smoothing along the rows
-      std::fill_n(wide, scratch.stride, 0.0f);
-      gradient(1, y, wide + edge);
-      along<smooth_window>(wide, job.weights, width + 2 * half, summed);
-      fold(summed, width, scratch.filtered(y));
+  std::fill_n(wide, scratch.stride, 0.0f);
+  for (int y = band.from, read = std::max(0, y - half); y < band.until; ++y) {
+    for (; read <= std::min(y + half, height - 1); ++read) {  // the transpose of smoothing along the rows
+      gradient(1, read, wide + edge);
+      filter_row<lanes>(wide, weights, width + 2 * half, summed);
+      fold(summed, width, scratch.filtered(read));
     }
-    std::fill_n(wide, scratch.stride, 0.0f);
-    const auto down = [&](int y, float* out) FACECURE_INLINE_LAMBDA {  // row y of the bordered transpose
+    const auto down_to = [&](int y, float* out) FACECURE_INLINE_LAMBDA {  // row y of the bordered transpose
       const auto row = [&](int k) FACECURE_INLINE_LAMBDA -> const float* {
-        const int from = y - edge + half + k;
-        return from < 0 || from >= height ? wide : scratch.filtered(from);
+        const int from = y - half + k;
+        return from < 0 || from >= height ? nothing : scratch.filtered(from);
       };
-      filter<smooth_window>(row, job.weights, width, out);
+      down<lanes, smooth_window>(row, weights, width, out);
     };
-    float* const more = scratch.row(3);
-    for (int y = 0; y < height; ++y) {
-      down(y, summed);
-      for (const int border : {-y, 2 * (height - 1) - y}) {  // rows beyond the edge that reflect row y
-        if (border == y || border < -half || border >= height + half) continue;
-        down(border, more);
-        for (int i = 0; i < width; ++i) summed[i] += more[i];
-      }
-      gradient(0, y, straight);
-      float* __restrict to = x + std::int64_t(y) * width;
-      const float* visible = job.by_visible ? job.by_visible + in_picture + std::int64_t(y) * width : nullptr;
-      for (int i = 0; i < width; ++i) summed[i] = -straight[i] - summed[i];
-      if (visible)
-        for (int i = 0; i < width; ++i) summed[i] += job.visible_weight * visible[i];
-      for (int i = 0; i < width; ++i) to[i] -= job.step * (summed[i] > 0 ? 1.0f : summed[i] < 0 ? -1.0f : 0.0f);
+    down_to(y, summed);
+    for (const int border : {-y, 2 * (height - 1) - y}) {  // rows beyond the edge that reflect row y
+      if (border == y || border < -half || border >= height + half) continue;
+      down_to(border, more);
+      for (int i = 0; i < width; ++i) summed[i] += more[i];
     }
+    gradient(0, y, straight);
+    float* __restrict to = job.pictures + plane.in_picture + std::int64_t(y) * width;
+    const float* visible = job.by_visible ? job.by_visible + plane.in_picture + std::int64_t(y) * width : nullptr;
+    for (int i = 0; i < width; ++i) summed[i] = -straight[i] - summed[i];
+    if (visible)
+      for (int i = 0; i < width; ++i) summed[i] += job.visible_weight * visible[i];
+    for (int i = 0; i < width; ++i) to[i] -= job.step * (summed[i] > 0 ? 1.0f : summed[i] < 0 ? -1.0f : 0.0f);
   }
+}
 
-  const auto show = [&](int kind, int y, const float* __restrict from) FACECURE_INLINE_LAMBDA {
-    float* __restrict to = job.views + kind * variants * view + in_view + std::int64_t(y) * width;
+// Writes the views of the pictures as they now are.
+template <int lanes>
+FACECURE_INLINE void show(const LowKeyStep& job, const Band& band, Scratch& scratch) {
+  const Plane plane(job, band);
+  const int width = job.width, height = job.height;
+  const float mean = plane.mean, std = plane.std;
+  const Weights<smooth_window> weights(job.weights);
+  float *const wide = scratch.row(1), *const summed = scratch.row(2);
+  const float* const x = job.pictures + plane.in_picture;
+  const auto write = [&](int kind, int y, const float* __restrict from) FACECURE_INLINE_LAMBDA {
+    float* __restrict to = job.views + kind * plane.variants * plane.view + plane.in_view + std::int64_t(y) * width;
     for (int i = 0; i < width; ++i) to[i] = (from[i] - mean) / std;
     if (!job.mirrored) return;
-    float* __restrict turned = to + view;
+    float* __restrict turned = to + plane.view;
     for (int i = 0; i < width; ++i) turned[width - 1 - i] = to[i];
   };
-  for (int y = 0; y < height; ++y) {
-    const float* from = x + std::int64_t(y) * width;
-    show(0, y, from);
-    std::copy_n(from, width, wide + half);
-    for (int k = 1; k <= half; ++k) wide[half - k] = from[k], wide[half + width - 1 + k] = from[width - 1 - k];
-    along<smooth_window>(wide, job.weights, width, scratch.filtered(y));
-  }
-  for (int y = 0; y < height; ++y) {
+  for (int y = band.from, read = std::max(0, y - half); y < band.until; ++y) {
+    for (; read <= std::min(y + half, height - 1); ++read) {
+      const float* from = x + std::int64_t(read) * width;
+      std::copy_n(from, width, wide + half);
+      for (int k = 1; k <= half; ++k) wide[half - k] = from[k], wide[half + width - 1 + k] = from[width - 1 - k];
+      filter_row<lanes>(wide, weights, width, scratch.filtered(read));
+    }
+    write(0, y, x + std::int64_t(y) * width);
     const auto row = [&](int k) FACECURE_INLINE_LAMBDA -> const float* {
       return scratch.filtered(reflected(y - half + k, height));
     };
-    filter<smooth_window>(row, job.weights, width, summed);
-    show(1, y, summed);
+    down<lanes, smooth_window>(row, weights, width, summed);
+    write(1, y, summed);
   }
 }
 
-void plane_scalar(const LowKeyStep& job, std::int64_t picture, int shown, Scratch& scratch) {
-  plane(job, picture, shown, scratch);
-}
+void move_scalar(const LowKeyStep& job, const Band& band, Scratch& scratch) { move<4>(job, band, scratch); }
+void show_scalar(const LowKeyStep& job, const Band& band, Scratch& scratch) { show<4>(job, band, scratch); }
 #ifdef FACECURE_X86
-FACECURE_AVX2 void plane_avx2(const LowKeyStep& job, std::int64_t picture, int shown, Scratch& scratch) {
-  plane(job, picture, shown, scratch);
+FACECURE_AVX2 void move_avx2(const LowKeyStep& job, const Band& band, Scratch& scratch) { move<8>(job, band, scratch); }
+FACECURE_AVX2 void show_avx2(const LowKeyStep& job, const Band& band, Scratch& scratch) { show<8>(job, band, scratch); }
+FACECURE_AVX512 void move_avx512(const LowKeyStep& job, const Band& band, Scratch& scratch) {
+  move<16>(job, band, scratch);
 }
-FACECURE_AVX512 void plane_avx512(const LowKeyStep& job, std::int64_t picture, int shown, Scratch& scratch) {
-  plane(job, picture, shown, scratch);
+FACECURE_AVX512 void show_avx512(const LowKeyStep& job, const Band& band, Scratch& scratch) {
+  show<16>(job, band, scratch);
 }
 #endif
 
 }  // namespace
 
 void lowkey_step(const LowKeyStep& job) {
-  const auto one = FACECURE_CHOOSE(job.simd, plane);
-#pragma omp parallel num_threads(job.threads)
-  {
-    Scratch scratch(job);
-#pragma omp for schedule(dynamic)
-    for (std::int64_t number = 0; number < 3 * job.count; ++number) one(job, number / 3, int(number % 3), scratch);
-  }
+  const auto one_move = FACECURE_CHOOSE(job.simd, move);
+  const auto one_show = FACECURE_CHOOSE(job.simd, show);
+  const Bands bands(3 * job.count, job.height, job.threads, least);
+  std::vector<Scratch> scratch(std::size_t(bands.threads()), Scratch(job.width));
+  bands.each([&](int thread, const Band& band) { if (job.by_view) one_move(job, band, scratch[std::size_t(thread)]); },
+             [&](int thread, const Band& band) { one_show(job, band, scratch[std::size_t(thread)]); });
 }
 
 }  // namespace facecure

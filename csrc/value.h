@@ -1,4 +1,5 @@
-// Marks a function of single values that the CPU kernels and their CUDA twins share.
+// Marks a function of single values that the CPU kernels and their CUDA twins share. Most are written for any F: a float,
+// or on the CPU a vector of them.
 #pragma once
 
 #include "simd.h"
@@ -11,13 +12,24 @@
 
 namespace facecure {
 
-// Symmetric weighted sum of what `at(0)` … `at(Taps − 1)` return, from the middle outwards as `filter` takes it.
+// Symmetric weighted sum of what `at(0)` … `at(Taps − 1)` return, from the middle outwards.
 template <int Taps, class At>
-FACECURE_VALUE float weighted(const At& at, const float* weights) {
+FACECURE_VALUE auto weighted(const At& at, const float* weights) {
   constexpr int half = Taps / 2;
-  float sum = weights[half] * at(half);
+  auto sum = weights[half] * at(half);
   for (int k = 0; k < half; ++k) sum += weights[k] * (at(k) + at(Taps - 1 - k));
   return sum;
+}
+
+template <class F>
+FACECURE_VALUE F all(float value) { return F{} + value; }
+
+template <class Choice, class F>
+FACECURE_VALUE F select(const Choice& first, const F& a, const F& b) { return first ? a : b; }
+
+template <class F>
+FACECURE_VALUE F clamped(const F& value, float low, float high) {
+  return select(value < low, all<F>(low), select(value > high, all<F>(high), value));
 }
 
 }  // namespace facecure

@@ -111,7 +111,7 @@ class Dssim:
         The operations, in their order, are those of the native kernels, for the same bits on the CPU.
         """
         d, s = perturbations, self.centred
-        mean_d, mean_sd, mean_dd = (along(column, WINDOW, -1) for column in _columns(d, s))
+        mean_d, mean_sd, mean_dd = (along(along(v, WINDOW, -2), WINDOW, -1) for v in (d, d * s, d * d))
         covariance = mean_sd - self._centred_mean * mean_d
         variance = mean_dd - mean_d * mean_d
         mean = self._centred_mean + CENTRE
@@ -129,19 +129,6 @@ class Dssim:
         spread = [valid_transposed(values, WINDOW) for values in (by_mean, by_variance, by_covariance)]
         gradient = spread[0] + 2 * d * spread[1] + s * spread[2]
         return (a + b - a * b).double().sum(dim=(1, 2, 3)), gradient
-
-
-def _columns(d: Tensor, s: Tensor) -> list[Tensor]:
-    """Return weighted sums down the columns of d, s·d and d² (…, H − 10, W), from the middle outwards."""
-    half, length = len(WINDOW) // 2, d.shape[-2] - len(WINDOW) + 1
-    rows = [(d.narrow(-2, k, length), s.narrow(-2, k, length)) for k in range(len(WINDOW))]
-    middle, beside = rows[half]
-    first = middle * float(WINDOW[half])
-    sums = [first, first * beside, first * middle]
-    for (a, s_a), (b, s_b), weight in zip(rows[:half], rows[::-1], WINDOW[:half], strict=False):
-        pairs = a + b, a * s_a + b * s_b, a * a + b * b
-        sums = [total + pair * float(weight) for total, pair in zip(sums, pairs, strict=True)]
-    return sums
 
 
 def dssim_numpy(pictures: F64, sources: F64) -> tuple[F64, F64]:
