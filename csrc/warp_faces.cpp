@@ -1,5 +1,6 @@
 #include "warp_faces.h"
 
+#include <algorithm>
 #include <cstring>
 #include <type_traits>
 #include <vector>
@@ -45,20 +46,22 @@ template <class T>
 void warp_faces(const WarpFaces& job, const Values<T>& values, T* faces) {
   const WarpRow row = warp_row_for(job.simd);
   const std::int64_t rows = std::int64_t(job.faces) * job.height;
-#pragma omp parallel num_threads(job.threads)
-  {
-    std::vector<std::uint32_t> pixels(std::size_t(job.width) + row_lanes);
-#pragma omp for schedule(static)
-    for (std::int64_t i = 0; i < rows; ++i) {
+  const int threads = int(std::clamp<std::int64_t>(rows, 1, job.threads));
+  const std::size_t room = std::size_t(job.width) + row_lanes;
+  std::vector<std::uint32_t> all(room * std::size_t(threads));  // here, where running out of memory can be caught
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+  for (int thread = 0; thread < threads; ++thread) {
+    std::uint32_t* const pixels = all.data() + room * std::size_t(thread);
+    for (std::int64_t i = rows * thread / threads; i < rows * (thread + 1) / threads; ++i) {
       const std::int64_t face = i / job.height;
       const int y = int(i % job.height);
-      row(job.pictures[face], job.matrices + face * 6, y, job.width, job.border, pixels.data());
+      row(job.pictures[face], job.matrices + face * 6, y, job.width, job.border, pixels);
       if constexpr (std::is_same_v<T, std::uint8_t>)
         if (values.layout == Layout::nhwc) {
-          copy_row(job, face, y, pixels.data(), faces);
+          copy_row(job, face, y, pixels, faces);
           continue;
         }
-      write_row(job, values, face, y, pixels.data(), faces);
+      write_row(job, values, face, y, pixels, faces);
     }
   }
 }

@@ -68,25 +68,38 @@ __attribute__((noinline)) void pairs_at(const Picture& picture, const std::int32
     for (int below = 0; below < 2; ++below) pairs[below][i] = pair_at(picture, x[i], y[i] + below, border);
 }
 
+// Whether nothing of the picture is near the pixels between two ends, given where those lie in it.
+FACECURE_INLINE bool beyond(double x0, double x1, int width, double y0, double y1, int height) {
+  const auto outside = [](double a, double b, int size) FACECURE_INLINE_LAMBDA {
+    return (a < -1 && b < -1) || (a >= size && b >= size);
+  };
+  return outside(x0, x1, width) || outside(y0, y1, height);
+}
+
 // Coordinates are float64, as in pixel_at. The interpolation is float32 with the error bound
 //   each lerp a + f (b - a): f rounded, product rounded, sum rounded: 3 * 2^-17 for values up to 256;
 //   the outer one also takes the rounding of its difference: 4 * 2^-17 on top of the inner 3; + 0.5: one more,
 // 8 * 2^-17 = 2^-14 together (the float64 value itself is within 2^-40). A sum with 0.5 whose fraction is nearer than
 // twice that to an integer could round otherwise in float64: such pixels, few, are computed again by the definition.
-// `inner` promises that the row, to its last whole vector, has all its taps within the picture.
+// `inner` promises that whole vectors from `from` to `until` have all their taps within the picture.
 template <bool inner>
-FACECURE_INLINE void row_vector(const Picture& picture, const double* m, int y, int width, Border border,
-                                std::uint32_t* pixels) {
+FACECURE_INLINE void part_of_row(const Picture& picture, const double* m, int y, int from, int until, Border border,
+                                 std::uint32_t* pixels) {
   constexpr float margin = 0x1p-13f;
   const std::int32_t stride = inner ? picture.width * 3 : 0;
   const double ym = y + 0.5, mx = m[1] * ym, my = m[4] * ym;
   const F64x8 steps = {0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5};
   I32x8 doubtful = {};
 
-  for (int x = 0; x < width; x += row_lanes) {
+  for (int x = from; x < until; x += row_lanes) {
     const F64x8 xm = steps + double(x);
     F64x8 px = m[0] * xm + mx + m[2] - 0.5, py = m[3] * xm + my + m[5] - 0.5;
     if constexpr (!inner) {
+      if (border == Border::black &&
+          beyond(px[0], px[row_lanes - 1], picture.width, py[0], py[row_lanes - 1], picture.height)) {
+        std::memset(pixels + x, 0, sizeof(std::uint32_t) * row_lanes);
+        continue;
+      }
       const double right = picture.width + 1.0, bottom = picture.height + 1.0;
       px = px < -2.0 ? F64x8{} - 2.0 : px;
       px = px > right ? F64x8{} + right : px;
@@ -138,30 +151,38 @@ FACECURE_INLINE void row_vector(const Picture& picture, const double* m, int y, 
   std::int32_t any = 0;
   for (int i = 0; i < row_lanes; ++i) any |= doubtful[i];
   if (any >> 24 == 0) return;
-  for (int x = 0; x < width; ++x)
+  for (int x = from; x < until; ++x)
     if (pixels[x] >> 24) pixels[x] = pixel_at(picture, m, x, y, border);
 }
 
-// Coordinates are monotone along a row, roundings included: between two inner ends all is inner.
-bool inner_row(const Picture& picture, const double* m, int y, int width) {
+// Coordinates are monotone along a row, roundings included: between two inner ends all is inner, and what is inner lies
+// together.
+FACECURE_INLINE void row_vector(const Picture& picture, const double* m, int y, int width, Border border,
+                                std::uint32_t* pixels) {
+  const double ym = y + 0.5;
   const auto inside = [&](double x) {
-    const double px = m[0] * x + m[1] * (y + 0.5) + m[2] - 0.5, py = m[3] * x + m[4] * (y + 0.5) + m[5] - 0.5;
+    const double px = m[0] * x + m[1] * ym + m[2] - 0.5, py = m[3] * x + m[4] * ym + m[5] - 0.5;
     // two pixels short on the right: eight bytes are read where two pixels are used
     return px >= 0 && px < picture.width - 2 && py >= 0 && py < picture.height - 1;
   };
+  int from = 0, until = (width + row_lanes - 1) / row_lanes * row_lanes;  // of what is inner
   const bool offsets_fit = std::int64_t(picture.width) * picture.height <= (1 << 29);
-  return offsets_fit && inside(0.5) && inside((width + row_lanes - 1) / row_lanes * row_lanes - 0.5);
+  if (!offsets_fit) until = 0;
+  while (from < until && !(inside(from + 0.5) && inside(from + row_lanes - 0.5))) from += row_lanes;
+  while (from < until && !(inside(until - row_lanes + 0.5) && inside(until - 0.5))) until -= row_lanes;
+  if (from >= until) return part_of_row<false>(picture, m, y, 0, width, border, pixels);
+  part_of_row<false>(picture, m, y, 0, from, border, pixels);
+  part_of_row<true>(picture, m, y, from, std::min(until, width), border, pixels);
+  part_of_row<false>(picture, m, y, until, width, border, pixels);
 }
 
 FACECURE_AVX2 void row_avx2(const Picture& picture, const double* m, int y, int width, Border border,
                             std::uint32_t* pixels) {
-  if (inner_row(picture, m, y, width)) return row_vector<true>(picture, m, y, width, border, pixels);
-  row_vector<false>(picture, m, y, width, border, pixels);
+  row_vector(picture, m, y, width, border, pixels);
 }
 FACECURE_AVX512 void row_avx512(const Picture& picture, const double* m, int y, int width, Border border,
                                 std::uint32_t* pixels) {
-  if (inner_row(picture, m, y, width)) return row_vector<true>(picture, m, y, width, border, pixels);
-  row_vector<false>(picture, m, y, width, border, pixels);
+  row_vector(picture, m, y, width, border, pixels);
 }
 
 #endif

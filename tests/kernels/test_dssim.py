@@ -36,6 +36,17 @@ def test_bits_depend_on_neither_instructions_nor_threads_nor_neighbours(simd, th
     np.testing.assert_array_equal(one[0], gradient[3])
 
 
+@pytest.mark.parametrize("simd", BITS)
+@pytest.mark.parametrize("shape", [(1, 41, 30), (1, 64, 17), (3, 97, 33), (5, 150, 20)], ids=str)
+def test_bits_do_not_depend_on_the_bands_that_planes_are_split_into(shape, simd):
+    source, d = made(*shape)
+    value, gradient = dssim_planes(d, source, threads=1, simd="scalar")
+    for threads in (1, 2, 3, 7, 64):
+        again, slope = dssim_planes(d, source, threads=threads, simd=simd)
+        np.testing.assert_array_equal(again, value)
+        np.testing.assert_array_equal(slope, gradient)
+
+
 def test_no_planes_and_strided_input():
     source, d = made(0, 20, 20)
     value, gradient = dssim_planes(d, source)

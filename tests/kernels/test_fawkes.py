@@ -119,6 +119,18 @@ def test_bits_depend_on_neither_instructions_nor_threads_nor_neighbours(simd, th
     np.testing.assert_array_equal(alone.modifier, planes.modifier[part])
 
 
+@pytest.mark.parametrize("simd", BITS)
+def test_bits_do_not_depend_on_the_bands_that_planes_are_split_into(simd):
+    planes, source, move = started(1, 150, 21)
+    start = copied(planes)
+    value = fawkes_step(planes, source, move, 15.0, EPSILON, threads=1, simd="scalar")
+    for threads in (2, 4, 7, 64):
+        again = copied(start)
+        np.testing.assert_array_equal(fawkes_step(again, source, move, 15.0, EPSILON, threads=threads, simd=simd), value)
+        for name in NAMES:
+            np.testing.assert_array_equal(getattr(again, name), getattr(planes, name))
+
+
 def test_what_is_shown_is_the_picture_normalised():
     """And a gradient with respect to it moves the modifier as one with respect to the picture does."""
     planes, source, move = started(2, 20, 24)

@@ -93,6 +93,20 @@ def test_bits_depend_on_neither_instructions_nor_threads_nor_neighbours(simd, th
     np.testing.assert_array_equal(one[:, 0], views[:, 4])
 
 
+@pytest.mark.parametrize("simd", BITS)
+def test_bits_do_not_depend_on_the_bands_that_planes_are_split_into(simd):
+    kind = KINDS["normalised"]
+    pictures, views, by_view, by_visible = started(1, 200, 19, kind)
+    options = {"visible_weight": 0.05, "step": STEP}
+    once, seen = pictures.copy(), views.copy()
+    lowkey_step(once, seen, by_view, by_visible, kind, window(), **options, threads=1, simd="scalar")
+    for threads in (2, 4, 7, 64):
+        again, other = pictures.copy(), views.copy()
+        lowkey_step(again, other, by_view, by_visible, kind, window(), **options, threads=threads, simd=simd)
+        np.testing.assert_array_equal(again, once)
+        np.testing.assert_array_equal(other, seen)
+
+
 def test_no_pictures():
     kind = KINDS["mirrored"]
     pictures, views, by_view, by_visible = started(0, 20, 20, kind)

@@ -76,6 +76,14 @@ class TestNativeHasTheTwinsBits:
         expected = warp_faces_numpy(picture, matrix, (33, 21), border=border)
         np.testing.assert_array_equal(warp_faces(picture, matrix, (33, 21), border=border, simd=simd), expected)
 
+    @pytest.mark.parametrize("degrees", [0, 3, 90, 177])
+    @pytest.mark.parametrize("shift", [(-9, 4), (70, 4), (4, -9), (4, 60), (-90, 0), (0, 130)], ids=str)
+    def test_for_rows_that_are_partly_outside(self, shift, degrees, border, simd):
+        picture = noise(83, 91, 3)
+        matrix = turned(degrees, 1, *shift)
+        expected = warp_faces_numpy(picture, matrix, (75, 66), border=border)
+        np.testing.assert_array_equal(warp_faces(picture, matrix, (75, 66), border=border, simd=simd), expected)
+
     @pytest.mark.parametrize("picture", PICTURES.values(), ids=PICTURES)
     def test_for_any_picture(self, picture, border, simd):
         matrices = [turned(20, 0.8, 2, -3), IDENTITY, turned(-70, 1.9, 10, 3)]
