@@ -126,7 +126,9 @@ def test_bits_do_not_depend_on_the_bands_that_planes_are_split_into(simd):
     value = fawkes_step(planes, source, move, 15.0, EPSILON, threads=1, simd="scalar")
     for threads in (2, 4, 7, 64):
         again = copied(start)
-        np.testing.assert_array_equal(fawkes_step(again, source, move, 15.0, EPSILON, threads=threads, simd=simd), value)
+        np.testing.assert_array_equal(
+            fawkes_step(again, source, move, 15.0, EPSILON, threads=threads, simd=simd), value
+        )
         for name in NAMES:
             np.testing.assert_array_equal(getattr(again, name), getattr(planes, name))
 
