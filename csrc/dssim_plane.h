@@ -61,7 +61,7 @@ class DssimTotals {
 
 namespace dssim_detail {
 
-// Weighted means down the columns of map `map` of rows `from`, from their row `first` on.
+// Weighted means of one map down the columns of the rows `from`.
 template <int lanes>
 FACECURE_INLINE Floats<lanes> means(const float* const* from, std::int64_t x, int map,
                                     const Weights<dssim_window>& weights) {
@@ -76,7 +76,7 @@ FACECURE_INLINE Floats<lanes> means(const float* const* from, std::int64_t x, in
 // order, for each row that is no more than edge away.
 template <int lanes, class Perturb>
 FACECURE_INLINE void dssim_band(const DssimSource& source, const Band& band, DssimScratch& scratch,
-                                const Perturb& perturb, float* __restrict gradient, double* totals) {
+                                const Perturb& perturb, float* gradient, double* totals) {
   using namespace dssim_detail;
   using F = Floats<lanes>;
   constexpr int edge = DssimScratch::edge;

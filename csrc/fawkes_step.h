@@ -38,8 +38,8 @@ struct FawkesStep {
   Simd simd;
 };
 
-// Moves the modifiers and writes the next pictures with their values and gradients as dssim_planes does, in one pass
-// over the rows of each plane. The same bits for every instruction set and thread count.
+// Moves the modifiers, then writes the next pictures with their values and gradients as dssim_planes does, plane by plane
+// or, where planes do not come out even among the threads, band by band. The same bits for every instruction set and thread count.
 void fawkes_step(const FawkesStep& job, double* dssim);
 
 }  // namespace facecure

@@ -1,4 +1,4 @@
-"""The half of a Fawkes iteration that is not the extractors', in one pass over the rows, and its twin."""
+"""The half of a Fawkes iteration that is not the extractors', and its twin."""
 
 from __future__ import annotations
 
