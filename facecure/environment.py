@@ -9,6 +9,7 @@ from typing import Any
 
 from facecure import _core
 from facecure.kernels import thread_budget
+from facecure.kernels.bf16 import has_bf16
 
 EXTRAS = {
     "cpu": ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "safetensors", "faiss-cpu"),
@@ -43,6 +44,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu_info("model name") or platform.processor() or "unknown",
         "cpu_simd": _simd(build),
+        "cpu_bf16": has_bf16(),
         "cpu_flags": _cpu_flags(),
         "threads": budget.threads,
         "threads_by": budget.why,

@@ -78,6 +78,8 @@ def embed(
     console = Terminal()
     for one in ready:
         console.print(f"{one.spec.name}: {one.what_ran['runtime']}, {one.precision}")
+        for remark in one.passed_over:
+            console.print(f"{one.spec.name}: {remark}", style="yellow", soft_wrap=True)
     console.print(f"{len(table.samples)} pictures embedded, {len(left_out)} excluded (reasons in {out / 'embed.json'})")
     for warning in warnings:
         console.print(f"Warning: {warning}", style="yellow")

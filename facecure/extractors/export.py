@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import numpy as np
 
 from facecure.atomic import write_whole
 from facecure.errors import InputError, MissingDependency
-from facecure.extractors.graph import Graph, graph_of
+from facecure.extractors.graph import Calibration, Graph, graph_of
+from facecure.extractors.quantize import quantized
 from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.types import Faces
 
 OPSET = 20
 _BF16_OPSET = 22  # from which convolutions take bfloat16
@@ -21,31 +24,38 @@ LARGEST_BATCH = 4096
 _PREFIX = "facecure."  # of our keys in the metadata
 
 
-def export_onnx(spec: ExtractorSpec, file: Path, *, inside: bool = False, precision: Precision = "fp32") -> None:
+def export_onnx(
+    spec: ExtractorSpec, file: Path, *, inside: bool = False, precision: Precision = "fp32", faces: Faces | None = None
+) -> None:
     """Return when `file` holds the extractor as an ONNX graph whose batch is open, weights inline.
 
     Its opset is 20, in bf16 22. Input `faces`, output `embedding`, raw. With `inside` the preprocessing is part of the
     graph: it takes `pixels`, uint8 (N, H, W, 3) RGB; else float32 (N, 3, H, W), normalised. Weights that are ONNX
-    already keep their nodes and opset. A lower `precision` is that of the nodes between float32 input and output, as
-    TensorRT wants it. Raises `InputError` for weights that do not load, `MissingDependency` without onnx, torch or
-    onnxscript.
+    already keep their nodes and opset. In "int8" layers are quantised, calibrated on `faces`; "bf16" and "fp16" are those
+    of all nodes between float32 input and output, as TensorRT wants it. Raises `InputError` for weights that do not
+    load and for int8 without faces, `MissingDependency` without onnx, torch, onnxscript or, for int8, onnxruntime.
     """
     try:
         import onnx
     except ImportError as error:
         raise MissingDependency("onnx", "cpu") from error
+    if precision == "int8" and faces is None:
+        raise InputError(f"extractor {spec.name}: int8 is calibrated on faces; name a folder of pictures with --faces")
     if spec.architecture is not None:
-        model, sha256 = _from_torch(spec, precision)
+        model, sha256 = _from_torch(spec, "fp32" if precision == "int8" else precision)
     else:
-        if precision != "fp32":
+        if precision not in ("fp32", "int8"):
             raise InputError(f"extractor {spec.name}: its weights are an ONNX graph, whose precision is its own")
         graph = graph_of(spec, None)
         model, sha256 = onnx.load_from_string(graph.data), graph.weights_sha256
+    calibration = None
+    if precision == "int8" and faces is not None:
+        model, calibration = quantized(model, spec, faces)
     if inside:
         model = _with_preprocessing(model, spec)
     known = {
         "weights_sha256": sha256,
-        "digest": spec.digest(sha256, precision),
+        "digest": spec.digest(sha256, precision, calibration and calibration.sha256),
         "precision": precision,
         "name": spec.name,
         "preprocessing": json.dumps(spec.preprocessing()),
@@ -55,6 +65,8 @@ def export_onnx(spec: ExtractorSpec, file: Path, *, inside: bool = False, precis
         "data_terms": spec.data_terms,
         "year": json.dumps(spec.year),
     }
+    if calibration is not None:
+        known["calibration"] = json.dumps(asdict(calibration))
     kept = {entry.key: entry.value for entry in model.metadata_props if not entry.key.startswith(_PREFIX)}
     onnx.helper.set_model_props(model, kept | {f"{_PREFIX}{key}": value for key, value in known.items()})
     model.doc_string = f"{spec.name}, exported by facecure"
@@ -75,7 +87,10 @@ def read_export(file: Path) -> Graph:
         raise InputError(f"export {file} is no ONNX file: {error}") from error
     if f"{_PREFIX}weights_sha256" not in known:
         raise InputError(f"export {file} does not say what weights it was made of; export it again")
-    return Graph(data, known[f"{_PREFIX}weights_sha256"], file)
+    calibration = known.get(f"{_PREFIX}calibration")
+    return Graph(
+        data, known[f"{_PREFIX}weights_sha256"], file, None if calibration is None else Calibration(**json.loads(calibration))
+    )
 
 
 def _from_torch(spec: ExtractorSpec, precision: Precision) -> tuple[Any, str]:

@@ -9,21 +9,31 @@ from math import prod
 from pathlib import Path
 
 from facecure.errors import DigestMismatch, InputError
-from facecure.extractors.spec import ExtractorSpec
+from facecure.extractors.spec import ExtractorSpec, Precision
 
 Shape = Sequence[int | str | None]  # a side is a number, or a name or None where it is open
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a graph in int8 was made by: `sha256` is over the `method`, the faces, `pictures` of them, and its values."""
+
+    sha256: str
+    pictures: int
+    method: str
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
     """The bytes of an ONNX file, and the SHA-256 of the weights file that it was made of (its own, if it is that).
 
-    `file` is where it lies, for what runtimes keep beside it.
+    `file` is where it lies, for what runtimes keep beside it; `calibration` is there for graphs in int8.
     """
 
     data: bytes
     weights_sha256: str
     file: Path | None = None
+    calibration: Calibration | None = None
 
     @property
     def sha256(self) -> str:
@@ -31,11 +41,19 @@ class Graph:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def graph_of(spec: ExtractorSpec, graph: Graph | None) -> Graph:
+def graph_of(spec: ExtractorSpec, graph: Graph | None, precision: Precision = "fp32") -> Graph:
     """Return what a graph runtime executes for a spec: its weights, if they are ONNX, or its export.
 
-    Raises `InputError` where neither is there, `DigestMismatch` where the export is of another weights file.
+    Raises `InputError` where neither is there or one is in int8 and the other asked for, `DigestMismatch` where the
+    export is of another weights file.
     """
+    if (precision == "int8") != (graph is not None and graph.calibration is not None):
+        raise InputError(
+            f"extractor {spec.name}: int8 is asked for, and its graph is not in int8; make it: facecure models export "
+            f"{spec.name} --precision int8 --faces DIR"
+            if precision == "int8"
+            else f"extractor {spec.name}: {precision} is asked for, and its graph is in int8"
+        )
     if graph is None:
         if spec.architecture is not None:
             raise InputError(

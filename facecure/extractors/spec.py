@@ -16,7 +16,7 @@ from facecure.kernels import Normalise
 from facecure.types import FaceGeometry, digest_of
 from facecure.weights.onnx import take_in
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
 _FACE_OPTIONS = ("interpolation", "border", "padding", "stretch")  # at the top level or under [face]
 _TABLES = ("input", "embedding", "face", "about", "robust")
@@ -127,12 +127,13 @@ class ExtractorSpec:
             )
         return data, found
 
-    def digest(self, weights_sha256: str, precision: Precision = "fp32") -> str:
+    def digest(self, weights_sha256: str, precision: Precision = "fp32", calibration_sha256: str | None = None) -> str:
         """Return hex SHA-256 over weights, preprocessing and precision: embeddings compare only within one digest.
 
-        Runtimes of one precision share it: they round differently, by what `facecure certify` measures.
+        In int8 also over what was calibrated. Runtimes of one precision share it: they round differently, by what
+        `facecure certify` measures.
         """
-        lower = [] if precision == "fp32" else [precision]
+        lower = [] if precision == "fp32" else [precision, *([calibration_sha256] if calibration_sha256 else [])]
         return digest_of([weights_sha256, self.preprocessing(), *lower])
 
 

@@ -1,18 +1,39 @@
 """Verdicts of full precision from embeddings of a lower one: whatever its error could decide is embedded again.
 
-With every distance off by at most `error`, a mate that is nearer or farther than all impostors by more than twice that
-is so in full precision too. For the other probes the rows that could be nearest, within twice the error of the nearest
-mate or impostor, are few.
+With every distance off by at most `error`, a row more than twice that farther than the nearest one is not the nearest in
+full precision either. A probe whose remaining rows are all its own, or all others', is decided; of the other probes the
+rows that remain are few, and these are embedded again.
+
+That is exact while `error` holds, and whether it holds nobody knows without embedding everything twice. It is known on
+the faces that were certified, all of whose distances were compared. On others it is an estimate: of n certified probes
+and one more that is no different in kind, the one more has the largest error with probability 1 / (n + 1), and the bound
+is a multiple of the largest. So what is embedded again is measured too: a distance that is off by more widens the bound
+and decides everything once more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from facecure.search.exact import Rivals, squared_distances
-from facecure.types import F32, I64, Bool
+from facecure.types import F32, F64, I64, Bool
+
+SAFETY = 2.0  # the error of distances that is counted on, as a multiple of the largest one seen
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Bool (N,): whether each probe is identified in full precision; the number of rows embedded `again`.
+
+    `error` is the bound that held in the end.
+    """
+
+    identified: Bool
+    again: int
+    error: float
 
 
 def doubtful(found: Rivals, error: float) -> Bool:
@@ -32,34 +53,38 @@ def settled(
     row_labels: I64,
     vectors: F32,
     again: Callable[[I64], F32],
-) -> tuple[Bool, int]:
-    """Return bool (N,), whether each probe is identified in full precision, and how many rows were embedded again.
+) -> Settled:
+    """Return each probe's verdict in full precision.
 
     `probes` and `rows` int64 index `vectors`, float32 (T, D) unit rows of the lower precision, of which `found` are the
-    rivals; `again(indices)` returns the rows of full precision, float32 (n, D).
+    rivals; `again(indices)` returns the rows of full precision, float32 (n, D), and is asked for none twice. `error` is
+    by how much distances may be off; where that is seen to be too little it is widened.
     """
-    identified = found.mate.beats(found.impostor)
     known: dict[int, F32] = {}
-
-    def full(indices: I64) -> F32:
-        new = np.array([i for i in indices.tolist() if i not in known], np.int64)
+    while True:
+        identified = found.mate.beats(found.impostor)
+        unsure = np.flatnonzero(doubtful(found, error))
+        nearest = np.sqrt(np.minimum(found.mate.distance, found.impostor.distance))
+        lower = [_distances(vectors, probe, rows) for probe in probes[unsure]]
+        near = [np.flatnonzero(row <= nearest[i] + 2 * error) for i, row in zip(unsure, lower, strict=True)]
+        asked = np.unique(np.concatenate([probes[unsure], *(rows[some] for some in near)]))
+        new = np.array([i for i in asked.tolist() if i not in known], np.int64)
         if len(new):
-            known.update(zip(new.tolist(), again(new), strict=True))
-        return np.stack([known[i] for i in indices.tolist()])
+            known.update(zip(new.tolist(), again(new), strict=True))  # in large batches
+        seen = 0.0
+        for i, some, row in zip(unsure, near, lower, strict=True):
+            probe, rivals = known[int(probes[i])], np.stack([known[j] for j in rows[some].tolist()])
+            full = np.sqrt(squared_distances(np.broadcast_to(probe, rivals.shape), rivals))
+            seen = max(seen, float(np.abs(full - row[some]).max()))
+            winner = some[np.lexsort((some, full))[0]]
+            identified[i] = row_labels[winner] == labels[i]
+        if seen <= error:
+            return Settled(identified, len(known), error)
+        error = SAFETY * seen
 
-    unsure = np.flatnonzero(doubtful(found, error))
-    contenders = []
-    for i in unsure:
-        probe = np.broadcast_to(vectors[probes[i]], (len(rows), vectors.shape[1]))
-        distance = np.sqrt(squared_distances(probe, vectors[rows]))
-        own = row_labels == labels[i]
-        reach = np.where(own, np.sqrt(found.mate.distance[i]), np.sqrt(found.impostor.distance[i])) + 2 * error
-        contenders.append(np.flatnonzero(distance <= reach))
-    if len(unsure):
-        full(np.unique(np.concatenate([probes[unsure], *(rows[near] for near in contenders)])))  # in large batches
-    for i, near in zip(unsure, contenders, strict=True):
-        rivals = full(rows[near])
-        distance = squared_distances(np.broadcast_to(full(probes[i : i + 1]), rivals.shape), rivals)
-        winner = near[np.lexsort((near, distance))[0]]
-        identified[i] = row_labels[winner] == labels[i]
-    return identified, len(known)
+
+def _distances(vectors: F32, probe: int, rows: I64) -> F64:
+    """Return the distances of one of `vectors` to `rows` of them, float64 (n,)."""
+    shape = (len(rows), vectors.shape[1])
+    distances: F64 = np.sqrt(squared_distances(np.broadcast_to(vectors[probe], shape), vectors[rows]))
+    return distances

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from facecure.environment import environment
 from facecure.errors import InputError
 from facecure.extractors.export import export_onnx, read_export
 from facecure.extractors.graph import Graph
-from facecure.extractors.runtimes import RUNTIMES, Runtime
+from facecure.extractors.runtimes import RUNTIMES, Runtime, graph_precision
 from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.types import Faces
 from facecure.zoo.cache import ModelCache
 
 
@@ -27,7 +29,7 @@ class Certified:
 
 
 class Exports:
-    """One extractor's folder: `model.onnx`, in lower precisions `model-bf16.onnx`, and certificates."""
+    """One extractor's folder: `model.onnx`, in lower precisions such as `model-int8.onnx`, and certificates."""
 
     def __init__(self, spec: ExtractorSpec, cache: ModelCache | None = None) -> None:
         self.spec = spec
@@ -35,25 +37,30 @@ class Exports:
         self.folder = (cache or ModelCache()).folder / "exports" / f"{spec.name}-{spec.digest(sha256)[:16]}"
 
     def file(self, runtime: Runtime, precision: Precision) -> Path:
-        """Return where the graph of a runtime lies; only TensorRT's has the precision inside."""
-        lower = runtime == "tensorrt" and precision != "fp32"
-        return self.folder / (f"model-{precision}.onnx" if lower else "model.onnx")
+        """Return where the graph of a runtime lies."""
+        inside = graph_precision(runtime, precision)
+        return self.folder / ("model.onnx" if inside == "fp32" else f"model-{inside}.onnx")
 
-    def export(self, runtime: Runtime, precision: Precision = "fp32") -> Path:
-        """Return the file of a graph, written if it is not there yet."""
+    def export(self, runtime: Runtime, precision: Precision = "fp32", faces: Faces | None = None) -> Path:
+        """Return the file of a graph, written if it is not there yet.
+
+        In int8 it is calibrated on `faces`, and written anew where they are given.
+        """
         file = self.file(runtime, precision)
-        if not file.is_file():
-            export_onnx(self.spec, file, precision=precision if runtime == "tensorrt" else "fp32")
+        if not file.is_file() or faces is not None:
+            export_onnx(self.spec, file, precision=graph_precision(runtime, precision), faces=faces)
         return file
 
     def graph(self, runtime: Runtime, precision: Precision) -> Graph | None:
         """Return the graph that a runtime needs, None where it needs none; raises `InputError` where it is missing."""
-        if runtime == "torch" or (self.spec.architecture is None and not self.file(runtime, precision).is_file()):
+        there = self.file(runtime, precision).is_file()
+        if runtime == "torch" or (self.spec.architecture is None and precision != "int8" and not there):
             return None
-        if not self.file(runtime, precision).is_file():
+        if not there:
+            options = "" if precision == "fp32" else f" --precision {precision}"
             raise InputError(
                 f"extractor {self.spec.name}: there is no export for {runtime} yet; make it: facecure models export "
-                f"{self.spec.name} --runtime {runtime}" + (f" --precision {precision}" if precision != "fp32" else "")
+                f"{self.spec.name} --runtime {runtime}{options}" + (" --faces DIR" if precision == "int8" else "")
             )
         return read_export(self.file(runtime, precision))
 
@@ -61,23 +68,34 @@ class Exports:
         """Return where the certificate of a runtime and precision on a kind of device lies."""
         return self.folder / f"certificate-{runtime}-{precision}-{device.partition(':')[0]}.json"
 
-    def certified(self, device: str = "cpu") -> list[Certified]:
-        """Return what is certified for the present export on a kind of device, the fastest first.
+    def certified(self, device: str = "cpu") -> tuple[list[Certified], list[str]]:
+        """Return what is certified for the present export on a kind of device, the fastest first, and what elsewhere.
 
-        What is slower than the reference, the default runtime in float32, was beside it is left out.
+        What is slower than the reference, the default runtime in float32, was beside it is left out. On a CPU, what was
+        certified on another kind of processor (other vector instructions, or bfloat16) is a sentence saying so.
         """
-        found = []
+        found, elsewhere = [], []
+        here = processor(environment())
         for runtime, precisions in RUNTIMES.items():
             for precision in precisions:
                 known = self._read(self.certificate(runtime, precision, device))
                 if known.get("certified") and known["export_sha256"] == self._sha256(runtime, precision):
+                    there = processor(known["environment"])
+                    if device == "cpu" and there != here:
+                        elsewhere.append(
+                            f"{runtime} {precision} was certified on another kind of processor ({there}; here {here}): "
+                            "certify again"
+                        )
+                        continue
                     gain = known["faces_per_second"] / known["reference_faces_per_second"]
                     version = known["environment"]["extractor"]["runtime"]
                     found.append(Certified(gain, runtime, precision, known["batch"], version))
-        return [one for one in sorted(found, key=lambda one: -one.gain) if one.gain > 1]
+        return [one for one in sorted(found, key=lambda one: -one.gain) if one.gain > 1], elsewhere
 
     def _sha256(self, runtime: Runtime, precision: Precision) -> str | None:
-        graph = None if runtime == "torch" else self.graph(runtime, precision)
+        if runtime != "torch" and not self.file(runtime, precision).is_file():
+            return None
+        graph = self.graph(runtime, precision)
         return None if graph is None else graph.sha256
 
     @staticmethod
@@ -89,3 +107,8 @@ class Exports:
         except (OSError, ValueError) as error:
             raise InputError(f"{file}: {error}; delete it and certify again") from error
         return known
+
+
+def processor(facts: dict[str, Any]) -> str:
+    """Return the kind of processor that an environment states: what decides which precision is the fastest."""
+    return f"{facts.get('cpu_simd')}, {'bfloat16' if facts.get('cpu_bf16') else 'no bfloat16'}"

@@ -33,28 +33,34 @@ def find_extractor(
 ) -> FixedBatchExtractor:  # fmt: skip
     """Return the extractor of a spec file or zoo entry, executed by a runtime in a precision on a device.
 
-    Without a runtime it is what the weights file needs by itself. "auto" is what a certificate of the present export
-    and the installed version found to be fastest, in the batch that was, or the default where none was faster. Raises
+    Without a runtime it is what the weights file needs by itself. "auto" is what a certificate of the present export,
+    the installed version and this kind of processor found to be fastest, in the batch that was, or the default where
+    none was faster; `passed_over` says what other processors' certificates it did not use. Raises
     as `find_spec` and `open_extractor` do, where an export has to be made first, and for "auto" with a precision, which
     it chooses itself.
     """
     spec = find_spec(named)
     if runtime == "auto" and precision != "fp32":
         raise InputError("runtime auto chooses the precision too; name a runtime, or leave the precision out")
-    if runtime is None or (runtime == default_runtime(spec) and precision == "fp32"):
+    runtime = runtime or default_runtime(spec)
+    if runtime == default_runtime(spec) and precision == "fp32":
         return open_extractor(spec, runtime, precision, threads=threads, device=device)
     exports = Exports(spec)
     if runtime != "auto":
         graph = exports.graph(runtime, precision)
         return open_extractor(spec, runtime, precision, graph=graph, threads=threads, device=device)
-    for known in exports.certified(device):
+    certified, elsewhere = exports.certified(device)
+    for known in certified:
         graph = exports.graph(known.runtime, known.precision)
         found = open_extractor(
             spec, known.runtime, known.precision, graph=graph, threads=threads, batch=known.batch, device=device
         )
         if found.what_ran["runtime"] == known.version:
-            return found
-    return open_extractor(spec, threads=threads, device=device)
+            break
+    else:
+        found = open_extractor(spec, threads=threads, device=device)
+    found.passed_over = elsewhere
+    return found
 
 
 def find_detector(named: Named | None) -> FaceFinder | None:

@@ -12,8 +12,8 @@ from facecure.extractors.spec import ExtractorSpec, Precision
 Runtime = Literal["torch", "onnx", "openvino", "tensorrt"]
 RUNTIMES: dict[Runtime, tuple[Precision, ...]] = {
     "torch": ("fp32", "bf16", "fp16"),
-    "onnx": ("fp32",),
-    "openvino": ("fp32", "bf16"),
+    "onnx": ("fp32", "int8"),
+    "openvino": ("fp32", "bf16", "int8"),
     "tensorrt": ("fp32", "bf16", "fp16"),
 }
 DEVICES: dict[Runtime, tuple[str, ...]] = {
@@ -22,6 +22,11 @@ DEVICES: dict[Runtime, tuple[str, ...]] = {
     "openvino": ("cpu",),
     "tensorrt": ("cuda",),
 }
+
+
+def graph_precision(runtime: Runtime, precision: Precision) -> Precision:
+    """Return the precision that the graph of a runtime is in: TensorRT's has each inside, others' only int8."""
+    return precision if runtime == "tensorrt" or precision == "int8" else "fp32"
 
 
 def default_runtime(spec: ExtractorSpec) -> Runtime:
@@ -60,7 +65,7 @@ def open_extractor(
     if runtime == "onnx":
         from facecure.extractors.runtimes.onnx import OnnxExtractor
 
-        return OnnxExtractor(spec, graph=graph, threads=threads, batch=batch, device=device)
+        return OnnxExtractor(spec, graph=graph, precision=precision, threads=threads, batch=batch, device=device)
     if runtime == "openvino":
         from facecure.extractors.runtimes.openvino import OpenVinoExtractor
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from math import prod
 from threading import Lock
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from facecure.errors import InputError
-from facecure.extractors.graph import sides
+from facecure.extractors.graph import Calibration, sides
 from facecure.extractors.spec import ExtractorSpec, Precision
 from facecure.kernels import Normalise, normalise_faces, thread_count
 from facecure.types import F32, U8, Embeddings, Faces
@@ -31,12 +32,17 @@ class FixedBatchExtractor:
 
     batch: int
     depth = 1
+    passed_over: Sequence[str] = ()  # what `auto` would have taken elsewhere, and why not here
 
-    def __init__(self, spec: ExtractorSpec, weights_sha256: str, threads: int, precision: Precision = "fp32") -> None:
+    def __init__(
+        self, spec: ExtractorSpec, weights_sha256: str, threads: int, precision: Precision = "fp32",
+        calibration: Calibration | None = None,
+    ) -> None:  # fmt: skip
         self.spec = spec
         self.weights_sha256 = weights_sha256
         self.precision = precision
-        self.digest = spec.digest(weights_sha256, precision)
+        self.calibration = calibration
+        self.digest = spec.digest(weights_sha256, precision, calibration and calibration.sha256)
         self.threads = thread_count(threads)
         self._normalise = Normalise(spec.mean, spec.std, spec.colour)
         self._lock = Lock()  # the blocks are shared by all calls
@@ -55,6 +61,8 @@ class FixedBatchExtractor:
             "preprocessing": spec.preprocessing(),
             **self._runtime(),
             "precision": self.precision,
+            **({} if self.calibration is None else {"calibration": asdict(self.calibration)}),
+            **({"passed_over": list(self.passed_over)} if self.passed_over else {}),
             "threads": self.threads,
             "batch": self.batch,
             "training_set": spec.training_set,

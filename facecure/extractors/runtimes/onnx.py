@@ -9,7 +9,7 @@ import numpy as np
 from facecure.errors import InputError, MissingDependency
 from facecure.extractors.graph import Graph, check_input, find_output, graph_of
 from facecure.extractors.runtimes.fixed_batch import BATCH, FixedBatchExtractor
-from facecure.extractors.spec import ExtractorSpec
+from facecure.extractors.spec import ExtractorSpec, Precision
 from facecure.types import F32
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -20,16 +20,18 @@ class OnnxExtractor(FixedBatchExtractor):
     """An extractor executed by ONNX Runtime."""
 
     def __init__(
-        self, spec: ExtractorSpec, *, graph: Graph | None = None, threads: int = 0, batch: int | None = None,
-        device: str = "cpu",
+        self, spec: ExtractorSpec, *, graph: Graph | None = None, precision: Precision = "fp32", threads: int = 0,
+        batch: int | None = None, device: str = "cpu",
     ) -> None:  # fmt: skip
         try:
             import onnxruntime
         except ImportError as error:
             raise MissingDependency("onnxruntime", "cpu" if device == "cpu" else "gpu") from error
-        graph = graph_of(spec, graph)
-        super().__init__(spec, graph.weights_sha256, threads)
         self._device, _, number = device.partition(":")
+        if precision == "int8" and self._device != "cpu":
+            raise InputError(f"extractor {spec.name}: int8 runs on cpu, not on {device!r}")
+        graph = graph_of(spec, graph, precision)
+        super().__init__(spec, graph.weights_sha256, threads, precision, graph.calibration)
         wanted: list[Any] = [_CPU]
         if self._device == "cuda":
             # TF32, its default, has 10 bits where float32 has 23
@@ -55,7 +57,8 @@ class OnnxExtractor(FixedBatchExtractor):
         if kind not in _INPUT_TYPES:
             raise InputError(f"extractor {spec.name}: the graph takes {kind}; float and float16 are supported")
         self._dtype = _INPUT_TYPES[kind]
-        self.precision = "fp32" if self._dtype is np.float32 else "fp16"  # the file's own, which its hash covers
+        if self._dtype is np.float16:
+            self.precision = "fp16"  # the file's own, which its hash covers
         self._output = find_output(spec, {o.name: o.shape for o in self._session.get_outputs()})
         self.batch = fixed or batch or BATCH[self._device]
         self._binding = self._session.io_binding()

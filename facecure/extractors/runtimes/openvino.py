@@ -8,9 +8,11 @@ from facecure.errors import InputError, MissingDependency
 from facecure.extractors.graph import Graph, check_input, find_output, graph_of, sides
 from facecure.extractors.runtimes.fixed_batch import BATCH, FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.kernels.bf16 import has_bf16
 from facecure.types import F32
 
-_NAMES = {"fp32": "f32", "bf16": "bf16"}
+_NAMES = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # in int8: of what is not quantised
+_LAYERS = ("Convolution", "FullyConnected", "MatMul")
 
 
 class OpenVinoExtractor(FixedBatchExtractor):
@@ -24,11 +26,11 @@ class OpenVinoExtractor(FixedBatchExtractor):
             import openvino
         except ImportError as error:
             raise MissingDependency("openvino", "cpu") from error
-        graph = graph_of(spec, graph)
-        super().__init__(spec, graph.weights_sha256, threads, precision)
         core = openvino.Core()
-        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise InputError(f"extractor {spec.name}: this processor has no bfloat16; ask for fp32")
+        if precision == "bf16" and not (has_bf16() and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")):
+            raise InputError(f"extractor {spec.name}: this processor has no bfloat16; ask for int8 or fp32")
+        graph = graph_of(spec, graph, precision)
+        super().__init__(spec, graph.weights_sha256, threads, precision, graph.calibration)
         try:
             model = core.read_model(graph.data)
         except RuntimeError as error:
@@ -49,8 +51,16 @@ class OpenVinoExtractor(FixedBatchExtractor):
         ran = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if ran != _NAMES[precision]:
             raise InputError(f"extractor {spec.name}: asked for {precision}, OpenVINO runs {ran}")
+        if precision == "int8" and not self._quantized_layers():
+            raise InputError(f"extractor {spec.name}: asked for int8, OpenVINO runs none of its layers so; ask for fp32")
         self._request = self._compiled.create_infer_request()
         self._output = next(o for o in self._compiled.outputs if o.any_name == output)
+
+    def _quantized_layers(self) -> int:
+        """Return how many layers are executed on integers: what is quantised may be computed in float all the same."""
+        facts = [node.get_rt_info() for node in self._compiled.get_runtime_model().get_ops()]
+        kinds = [[fact[key].astype(str) for key in ("layerType", "runtimePrecision")] for fact in facts]
+        return sum(layer in _LAYERS and kind in ("u8", "i8") for layer, kind in kinds)
 
     def _runtime(self) -> dict[str, Any]:
         import openvino
