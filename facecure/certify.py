@@ -15,6 +15,7 @@ from facecure.atomic import write_whole
 from facecure.embed import Progress
 from facecure.environment import environment
 from facecure.errors import InputError
+from facecure.extractors.quantize import spread
 from facecure.extractors.runtimes import Runtime, open_extractor
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.runtimes.tuning import BATCHES, faces_per_second, fastest_batch
@@ -32,7 +33,7 @@ from facecure.protocols.verdicts import (
     cloaked_verdicts,
     distance_error,
 )
-from facecure.search.settle import settled
+from facecure.search.settle import SAFETY, settled
 from facecure.types import F32, F64, Faces
 from facecure.zoo.exports import Exports
 from facecure.zoo.find import find_detector, find_spec
@@ -40,7 +41,8 @@ from facecure.zoo.find import find_detector, find_spec
 SPLITS = 5
 TIMED = 256  # faces, at most
 SHARES = (0.5, 0.9, 0.99, 1.0)
-SAFETY = 2.0  # the error of distances that is promised, as a multiple of the largest one seen
+# 1 − cosine that an embedding may move: rounding alone, and in int8 what good calibration leaves
+MOST_ERROR: dict[Precision, float] = {"fp32": 1e-4, "bf16": 1e-4, "fp16": 1e-4, "int8": 1e-2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def certify(
     unprotected: Mapping[str, str | os.PathLike[str]] | None = None,
     detector: str | os.PathLike[str] | None = None,
     most_changed: int = 0,
-    most_error: float = 1e-4,
+    most_error: float | None = None,
     seed: int = 0,
     threads: int = 0,
     device: str = "cpu",
@@ -79,8 +81,9 @@ def certify(
     themselves in float32, and through each of `runtimes`, in the batch that is fastest there. With `cloaked` and
     `unprotected`, as for `evaluate`, the people's cloaked pictures are decided on too, and the shift of each protection
     rate is told. Certified is what changes at most `most_changed` 1-NN decisions over five splits and no embedding by
-    more than `most_error` in 1 − cosine. A missing export is made. Raises `InputError` where there are too few people
-    to decide anything, or a runtime cannot run.
+    more than `most_error` in 1 − cosine, by default that of `MOST_ERROR`. A missing export is made, one in int8
+    calibrated on clean pictures of the same faces. What is certified is so on this kind of processor. Raises
+    `InputError` where there are too few people to decide anything, or a runtime cannot run.
     """
     spec = find_spec(extractor)
     exports = Exports(spec)
@@ -100,10 +103,12 @@ def certify(
     if not len(splits[0].controls):
         raise InputError(f"{faces}: certificates need people of two pictures or more, a folder each")
     expected = _Decided(reference.embed(cut).vectors, splits, cloaks)
+    clean = np.array([row for row, sample in enumerate(kept) if not sample.cloak])
+    calibrating = Faces(cut.pixels[clean[spread(len(clean))]], cut.geometry)
     certificates = []
     for number, (runtime, precision) in enumerate(runtimes, 1):
-        if runtime != "torch":
-            exports.export(runtime, precision)
+        if runtime != "torch" and not exports.file(runtime, precision).is_file():
+            exports.export(runtime, precision, calibrating if precision == "int8" else None)
         graph = exports.graph(runtime, precision)
         some = Faces(cut.pixels[:TIMED], cut.geometry)
 
@@ -115,12 +120,13 @@ def certify(
         other = fastest_batch(opened, some, BATCHES[device.partition(":")[0]])
         speeds = faces_per_second([reference, other], some)
         facts = expected.compared(_Decided(other.embed(cut).vectors, splits, cloaks))
+        bound = MOST_ERROR[precision] if most_error is None else most_error
         facts |= {
             "faces_per_second": speeds[1],
             "reference_faces_per_second": speeds[0],
             "batch": other.batch,
-            "certified": facts["changed_decisions"] <= most_changed and facts["error"]["1.0"] <= most_error,
-            "bounds": {"changed_decisions": most_changed, "error": most_error},
+            "certified": facts["changed_decisions"] <= most_changed and facts["error"]["1.0"] <= bound,
+            "bounds": {"changed_decisions": most_changed, "error": bound},
             "faces": {
                 "folder": str(faces),
                 "cloaked": {name: str(folder) for name, folder in (cloaked or {}).items()},
@@ -178,11 +184,11 @@ class _Decided:
             return found
 
         for split, verdicts in zip(self.splits, self.clean, strict=True):
-            identified, _ = settled(
+            now = settled(
                 clean_rivals(other.vectors, split), bound, split.controls, split.control_labels, split.enrolled,
                 split.enrolled_labels, other.vectors, whole,
             )  # fmt: skip
-            differs += int((identified != verdicts.identified).sum())
+            differs += int((now.identified != verdicts.identified).sum())
         return {"changed_decisions": differs, "embedded_again": len(again), "faces": len(self.vectors)}
 
 

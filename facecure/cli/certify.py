@@ -37,13 +37,16 @@ def certify(
     *,
     faces: Annotated[Path, typer.Option(metavar="DIR", help="People of several pictures: `<identity>/<picture>`.")],
     runtimes: Annotated[
-        str, typer.Option(metavar="RUNTIME[:PRECISION],…", help="torch, onnx, openvino, tensorrt; fp32, bf16.")
+        str, typer.Option(metavar="RUNTIME[:PRECISION],…", help="torch, onnx, openvino, tensorrt; fp32, bf16, int8.")
     ] = "onnx,openvino,openvino:bf16",
     cloaked: CloakedOption = None,
     unprotected: UnprotectedOption = None,
     detector: DetectorOption = None,
     most_changed: Annotated[int, typer.Option(min=0, help="1-NN decisions that may change.")] = 0,
-    most_error: Annotated[float, typer.Option(min=0, help="1 − cosine that an embedding may move.")] = 1e-4,
+    most_error: Annotated[
+        float | None,
+        typer.Option(min=0, help="1 − cosine that an embedding may move. Default: 1e-4, in int8 1e-2."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the splits.")] = 0,
     threads: ThreadsOption = 0,
     device: DeviceOption = "cpu",

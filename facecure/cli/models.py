@@ -11,15 +11,22 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from facecure.cli.console import PrecisionName, Terminal, app, bold, download_progress, wide_console
+from facecure.cli.console import (
+    DetectorOption,
+    PrecisionName,
+    Terminal,
+    app,
+    bold,
+    download_progress,
+    wide_console,
+)
 from facecure.errors import InputError
 from facecure.extractors.export import export_onnx
-from facecure.extractors.runtimes import RUNTIMES, Runtime
-from facecure.extractors.spec import Precision
+from facecure.extractors.runtimes import RUNTIMES, Runtime, graph_precision
 from facecure.zoo.cache import VARIABLE, ModelCache
 from facecure.zoo.catalogue import ZooEntry, zoo, zoo_entry
-from facecure.zoo.exports import Exports
-from facecure.zoo.find import find_spec
+from facecure.zoo.exports import Exports, calibrating_faces
+from facecure.zoo.find import find_detector, find_spec
 
 models = typer.Typer(
     help="Official weights of extractors, detectors and perceptual distances: list, fetch, add.",
@@ -131,13 +138,18 @@ def remove(names: Annotated[list[str], typer.Argument(metavar="NAME…", help="N
 
 @models.command(
     epilog="**Examples**\n\n`facecure models export dlib-resnet`\n\n"
-    "`facecure models export magface-iresnet100 --out magface.onnx --inside`"
+    "`facecure models export magface-iresnet100 --out magface.onnx --inside`\n\n"
+    "`facecure models export dlib-resnet --precision int8 --faces lfw/ --detector yunet`"
 )
 def export(
     name: Annotated[str, typer.Argument(help="A name from `facecure models`, or a spec file.")],
     *,
     runtime: Annotated[ExportName, typer.Option(help="What will execute it; all take ONNX.")] = ExportName.onnx,
-    precision: Annotated[PrecisionName, typer.Option(help="Lower ones for tensorrt.")] = PrecisionName.fp32,
+    precision: Annotated[
+        PrecisionName, typer.Option(help="int8 needs --faces; others for tensorrt.")
+    ] = PrecisionName.fp32,
+    faces: Annotated[Path | None, typer.Option(metavar="DIR", help="Faces that int8 is calibrated on.")] = None,
+    detector: DetectorOption = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Elsewhere than in the cache.")] = None,
     inside: Annotated[bool, typer.Option("--inside", help="With --out: uint8 RGB in, preprocessing inside.")] = False,
 ) -> None:
@@ -148,11 +160,13 @@ def export(
         raise InputError(f"{target} computes in {' or '.join(RUNTIMES[target])}, not {precision.value}")
     if inside and out is None:
         raise InputError("--inside is for files of your own: name one with --out")
+    if (precision.value == "int8") != (faces is not None):
+        raise InputError("--precision int8 and --faces go together: int8 is calibrated on faces, and nothing else is")
+    some = None if faces is None else calibrating_faces(spec, faces, find_detector(detector))
     if out is None:
-        file = Exports(spec).export(target, precision.value)
+        file = Exports(spec).export(target, precision.value, some)
     else:
-        inner: Precision = precision.value if target == "tensorrt" else "fp32"
-        export_onnx(spec, out, inside=inside, precision=inner)
+        export_onnx(spec, out, inside=inside, precision=graph_precision(target, precision.value), faces=some)
         file = out
     Terminal().print(f"{spec.name} is in {file}", soft_wrap=True)
 

@@ -89,7 +89,10 @@ def read_export(file: Path) -> Graph:
         raise InputError(f"export {file} does not say what weights it was made of; export it again")
     calibration = known.get(f"{_PREFIX}calibration")
     return Graph(
-        data, known[f"{_PREFIX}weights_sha256"], file, None if calibration is None else Calibration(**json.loads(calibration))
+        data,
+        known[f"{_PREFIX}weights_sha256"],
+        file,
+        None if calibration is None else Calibration(**json.loads(calibration)),
     )
 
 

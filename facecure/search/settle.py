@@ -74,8 +74,8 @@ def settled(
         seen = 0.0
         for i, some, row in zip(unsure, near, lower, strict=True):
             probe, rivals = known[int(probes[i])], np.stack([known[j] for j in rows[some].tolist()])
-            full = np.sqrt(squared_distances(np.broadcast_to(probe, rivals.shape), rivals))
-            seen = max(seen, float(np.abs(full - row[some]).max()))
+            full = squared_distances(np.broadcast_to(probe, rivals.shape), rivals)
+            seen = max(seen, float(np.abs(np.sqrt(full) - row[some]).max()))
             winner = some[np.lexsort((some, full))[0]]
             identified[i] = row_labels[winner] == labels[i]
         if seen <= error:

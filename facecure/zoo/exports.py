@@ -11,8 +11,13 @@ from facecure.environment import environment
 from facecure.errors import InputError
 from facecure.extractors.export import export_onnx, read_export
 from facecure.extractors.graph import Graph
+from facecure.extractors.quantize import spread
 from facecure.extractors.runtimes import RUNTIMES, Runtime, graph_precision
 from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.kernels import available_threads
+from facecure.pictures.detect import FaceFinder
+from facecure.pictures.load import stack_faces
+from facecure.pictures.manifest import read_samples
 from facecure.types import Faces
 from facecure.zoo.cache import ModelCache
 
@@ -107,6 +112,23 @@ class Exports:
         except (OSError, ValueError) as error:
             raise InputError(f"{file}: {error}; delete it and certify again") from error
         return known
+
+
+def calibrating_faces(spec: ExtractorSpec, folder: Path, detector: FaceFinder | None, threads: int = 0) -> Faces:
+    """Return faces of a folder or manifest, cut for an extractor, that an export in int8 is calibrated on.
+
+    Pictures are taken at equal steps; such as have no face are left out. Raises `InputError` where none is left, or a
+    detector is needed and missing.
+    """
+    if spec.geometry.mode == "align" and detector is None:
+        raise InputError(f"{spec.name} aligns faces: name yunet of the zoo or a YuNet ONNX file with --detector")
+    samples, *_ = read_samples(folder)
+    some = [samples[i] for i in spread(len(samples))]
+    _, faces, excluded = stack_faces(some, spec.geometry, detector, threads or available_threads())
+    if not len(faces.pixels):
+        reason = f", such as {excluded[0].path}: {excluded[0].reason}" if excluded else ""
+        raise InputError(f"{folder}: no picture with a face to calibrate {spec.name} on{reason}")
+    return faces
 
 
 def processor(facts: dict[str, Any]) -> str:
