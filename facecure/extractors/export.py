@@ -31,9 +31,9 @@ def export_onnx(
 
     Its opset is 20, in bf16 22. Input `faces`, output `embedding`, raw. With `inside` the preprocessing is part of the
     graph: it takes `pixels`, uint8 (N, H, W, 3) RGB; else float32 (N, 3, H, W), normalised. Weights that are ONNX
-    already keep their nodes and opset. In "int8" layers are quantised, calibrated on `faces`; "bf16" and "fp16" are those
-    of all nodes between float32 input and output, as TensorRT wants it. Raises `InputError` for weights that do not
-    load and for int8 without faces, `MissingDependency` without onnx, torch, onnxscript or, for int8, onnxruntime.
+    already keep their nodes and opset. In "int8" layers are quantised, calibrated on `faces`; "bf16" and "fp16" are of
+    all nodes between float32 input and output, as TensorRT wants it. Raises `InputError` for weights that do not load
+    and for int8 without faces, `MissingDependency` without onnx, torch, onnxscript or, for int8, onnxruntime.
     """
     try:
         import onnx
@@ -55,7 +55,7 @@ def export_onnx(
         model = _with_preprocessing(model, spec)
     known = {
         "weights_sha256": sha256,
-        "digest": spec.digest(sha256, precision, calibration and calibration.sha256),
+        "digest": spec.digest(sha256, precision, calibration.sha256 if calibration else None),
         "precision": precision,
         "name": spec.name,
         "preprocessing": json.dumps(spec.preprocessing()),
@@ -88,12 +88,8 @@ def read_export(file: Path) -> Graph:
     if f"{_PREFIX}weights_sha256" not in known:
         raise InputError(f"export {file} does not say what weights it was made of; export it again")
     calibration = known.get(f"{_PREFIX}calibration")
-    return Graph(
-        data,
-        known[f"{_PREFIX}weights_sha256"],
-        file,
-        None if calibration is None else Calibration(**json.loads(calibration)),
-    )
+    made_by = None if calibration is None else Calibration(**json.loads(calibration))
+    return Graph(data, known[f"{_PREFIX}weights_sha256"], file, made_by)
 
 
 def _from_torch(spec: ExtractorSpec, precision: Precision) -> tuple[Any, str]:

@@ -16,7 +16,7 @@ Shape = Sequence[int | str | None]  # a side is a number, or a name or None wher
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What a graph in int8 was made by: `sha256` is over the `method`, the faces, `pictures` of them, and its values."""
+    """How a graph in int8 was made: `sha256` is over the `method`, the faces, `pictures` of them, and its values."""
 
     sha256: str
     pictures: int

@@ -1,7 +1,7 @@
 """Graphs in int8: layers between 8-bit activations and 7-bit weights, their ranges measured on faces.
 
-Weights have 7 bits on every processor: the sum of two products of 8 and 7 bits fits 16, in which AVX2 adds them up. Of 8
-it would not, and a processor with VNNI, which adds in 32, would give other embeddings.
+Weights have 7 bits on every processor: the sum of two products of 8 and 7 bits fits 16, in which AVX2 adds them up. Of
+8 it would not, and a processor with VNNI, which adds in 32, would give other embeddings.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def quantized(model: Any, spec: ExtractorSpec, faces: Faces) -> tuple[Any, Calib
     if not any(node.op_type == "QuantizeLinear" for node in made.graph.node):
         raise InputError(f"extractor {spec.name}: its graph has no layer that could be quantised; ask for fp32")
     graph = hashlib.sha256(made.graph.SerializeToString(deterministic=True)).hexdigest()
-    pictures = hashlib.sha256(np.ascontiguousarray(faces.pixels)).hexdigest()
+    pictures = hashlib.sha256(faces.pixels.tobytes()).hexdigest()
     return made, Calibration(digest_of([METHOD, pictures, graph]), len(faces.pixels), METHOD)
 
 

@@ -1,14 +1,14 @@
 """Verdicts of full precision from embeddings of a lower one: whatever its error could decide is embedded again.
 
-With every distance off by at most `error`, a row more than twice that farther than the nearest one is not the nearest in
-full precision either. A probe whose remaining rows are all its own, or all others', is decided; of the other probes the
-rows that remain are few, and these are embedded again.
+With every distance off by at most `error`, a row farther than the nearest one by more than twice that is not the
+nearest in full precision either. A probe whose remaining rows are all its own, or all others', is decided; of the other
+probes the rows that remain are few, and these are embedded again.
 
 That is exact while `error` holds, and whether it holds nobody knows without embedding everything twice. It is known on
 the faces that were certified, all of whose distances were compared. On others it is an estimate: of n certified probes
-and one more that is no different in kind, the one more has the largest error with probability 1 / (n + 1), and the bound
-is a multiple of the largest. So what is embedded again is measured too: a distance that is off by more widens the bound
-and decides everything once more.
+and one more of the same kind, the one more has the largest error with probability 1 / (n + 1), and the bound is a
+multiple of the largest. So what is embedded again is measured too: a distance that is off by more widens the bound, and
+everything is decided once more.
 """
 
 from __future__ import annotations

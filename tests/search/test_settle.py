@@ -38,24 +38,53 @@ def test_settled_verdicts_are_the_exact_ones(scene):
         asked.append(indices)
         return exact[indices]
 
-    hits, count = settled(found, error, probes, labels[probes], rows, labels[rows], noisy, again)
+    made = settled(found, error, probes, labels[probes], rows, labels[rows], noisy, again)
     expected = wanted.mate.beats(wanted.impostor)
     assert (found.mate.beats(found.impostor) != expected).any()  # the noise does change some
-    np.testing.assert_array_equal(hits, expected)
+    np.testing.assert_array_equal(made.identified, expected)
+    assert made.error == error
     together = np.concatenate(asked)
-    assert count == len(together) == len(set(together.tolist())) < len(exact)  # none twice, not all
+    assert made.again == len(together) == len(set(together.tolist())) < len(exact)  # none twice, not all
 
 
 def test_without_error_nothing_is_asked_for(scene):
     exact, _, labels, probes, rows = scene
     found = rivals(exact[probes], labels[probes], exact[rows], labels[rows])
     assert not doubtful(found, 0.0).any()
-    hits, count = settled(found, 0.0, probes, labels[probes], rows, labels[rows], exact, lambda _: pytest.fail("asked"))
-    np.testing.assert_array_equal(hits, found.mate.beats(found.impostor))
-    assert count == 0
+    made = settled(found, 0.0, probes, labels[probes], rows, labels[rows], exact, lambda _: pytest.fail("asked"))
+    np.testing.assert_array_equal(made.identified, found.mate.beats(found.impostor))
+    assert made.again == 0
 
 
 def test_a_probe_without_mate_or_impostor_is_sure():
     rows = np.eye(3, dtype=np.float32)
     found = rivals(rows[:1], np.array([7]), rows[1:], np.array([1, 2]))
     assert not doubtful(found, 1.0).any()
+
+
+def test_a_bound_that_is_seen_to_be_broken_is_widened(scene):
+    exact, noisy, labels, probes, rows = scene
+    wanted = rivals(exact[probes], labels[probes], exact[rows], labels[rows])
+    found = rivals(noisy[probes], labels[probes], noisy[rows], labels[rows])
+    margin = np.abs(np.sqrt(found.mate.distance) - np.sqrt(found.impostor.distance))
+    tight = float(margin.min())  # leaves few probes in doubt, and promises far too much of all
+    asked = []
+
+    def again(indices):
+        asked.append(indices)
+        return exact[indices]
+
+    made = settled(found, tight, probes, labels[probes], rows, labels[rows], noisy, again)
+    assert made.error > tight
+    np.testing.assert_array_equal(made.identified, wanted.mate.beats(wanted.impostor))
+    together = np.concatenate(asked)
+    assert made.again == len(together) == len(set(together.tolist()))
+    assert len(asked) > 1
+
+
+def test_nobody_is_settled_without_probes():
+    none = np.empty(0, np.int64)
+    rows = np.eye(3, dtype=np.float32)
+    found = rivals(rows[:0], none, rows, np.arange(3))
+    made = settled(found, 0.1, none, none, np.arange(3), np.arange(3), rows, lambda _: pytest.fail("asked"))
+    assert len(made.identified) == made.again == 0

@@ -42,7 +42,7 @@ class FixedBatchExtractor:
         self.weights_sha256 = weights_sha256
         self.precision = precision
         self.calibration = calibration
-        self.digest = spec.digest(weights_sha256, precision, calibration and calibration.sha256)
+        self.digest = spec.digest(weights_sha256, precision, calibration.sha256 if calibration else None)
         self.threads = thread_count(threads)
         self._normalise = Normalise(spec.mean, spec.std, spec.colour)
         self._lock = Lock()  # the blocks are shared by all calls

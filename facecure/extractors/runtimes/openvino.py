@@ -52,9 +52,7 @@ class OpenVinoExtractor(FixedBatchExtractor):
         if ran != _NAMES[precision]:
             raise InputError(f"extractor {spec.name}: asked for {precision}, OpenVINO runs {ran}")
         if precision == "int8" and not self._quantized_layers():
-            raise InputError(
-                f"extractor {spec.name}: asked for int8, OpenVINO runs none of its layers so; ask for fp32"
-            )
+            raise InputError(f"extractor {spec.name}: asked for int8, OpenVINO runs no layer in it; ask for fp32")
         self._request = self._compiled.create_infer_request()
         self._output = next(o for o in self._compiled.outputs if o.any_name == output)
 
