@@ -1,7 +1,8 @@
-"""Embeddings of uint8 faces in the fastest certified precision against ONNX Runtime fed one prepared batch at a time.
+"""Embeddings of uint8 faces in the fastest lower precision against ONNX Runtime fed one prepared batch at a time.
 
-The network is an iResNet-50 with random weights; what the precision may cost in cosine is bounded. Which verdicts it
-changes on real networks is counted by the benchmark `verdicts`.
+Ours is OpenVINO in int8 or, where the processor has it and it is faster there, bfloat16. The network is an iResNet-50
+with random weights; what a precision may cost in cosine is bounded. Which verdicts it changes on real networks, before
+and after doubtful ones are settled, is counted by the benchmark `verdicts`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,11 +24,12 @@ from facecure.extractors.networks import build_network
 from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.runtimes.tuning import BATCHES, fastest_batch
-from facecure.extractors.spec import ExtractorSpec, parse_spec
+from facecure.extractors.spec import ExtractorSpec, Precision, parse_spec
+from facecure.kernels.bf16 import has_bf16
 from facecure.types import F32, Faces
 
-TARGET = 2.1
-COSINE = 0.9999
+TARGETS = {True: 2.1, False: 1.5}  # with bfloat16 and without
+COSINES: dict[str, float] = {"int8": 0.999, "bf16": 0.9999, "fp32": 0.9999}
 BATCH = 32
 
 
@@ -42,20 +45,32 @@ def run(quick: bool) -> dict[str, object]:
         prepared = (pixels.transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 127.5
         reference = session(graph.data)
         some = Faces(pixels[: 2 * BATCH], spec.geometry)
+        export_onnx(spec, Path(folder) / "model-int8.onnx", precision="int8", faces=some)
+        coarse = read_export(Path(folder) / "model-int8.onnx")
 
-        def lower(batch: int) -> FixedBatchExtractor:
-            return open_extractor(spec, "openvino", "bf16", graph=graph, batch=batch)
+        def lower(batch: int, precision: Precision) -> FixedBatchExtractor:
+            within = coarse if precision == "int8" else graph
+            return open_extractor(spec, "openvino", precision, graph=within, batch=batch)
 
+        precisions: list[Precision] = ["int8", *(["bf16"] if has_bf16() else [])]
+        ours = {
+            f"openvino {precision}": embedder(
+                fastest_batch(partial(lower, precision=precision), some, BATCHES["cpu"]), faces
+            )
+            for precision in precisions
+        }
         ways: dict[str, Callable[[], F32]] = {
             "onnxruntime fp32, prepared": lambda: batches(reference, prepared, BATCH),
-            "openvino bf16": embedder(fastest_batch(lower, some, BATCHES["cpu"]), faces),
+            **ours,
             "openvino fp32": embedder(open_extractor(spec, "openvino", graph=graph), faces),
             "onnx fp32": embedder(open_extractor(spec, "onnx", graph=graph), faces),
             "torch fp32": embedder(open_extractor(spec), faces),
-            "torch bf16": embedder(open_extractor(spec, "torch", "bf16"), faces),
+            "onnx int8": embedder(open_extractor(spec, "onnx", "int8", graph=coarse), faces),
             # what deepface and InsightFace do: a picture, normalised in numpy, and a pass of its own
             "onnxruntime fp32, a face at a time": lambda: one_by_one(reference, pixels),
         }
+        if has_bf16():  # torch computes in it elsewhere too, by other means and for minutes
+            ways["torch bf16"] = embedder(open_extractor(spec, "torch", "bf16"), faces)
         vectors = {name: way() for name, way in ways.items()}  # also warms up
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(3 if quick else 5):
@@ -67,15 +82,23 @@ def run(quick: bool) -> dict[str, object]:
     unit = {name: v / np.linalg.norm(v, axis=1, keepdims=True) for name, v in vectors.items()}
     expected = unit["onnxruntime fp32, prepared"].astype(np.float64)
     cosine = {name: float((v * expected).sum(1).min()) for name, v in unit.items()}
+    taken = min(ours, key=lambda name: median(seconds[name]))
     return {
-        "ours_s": median(seconds["openvino bf16"]),
+        "ours_s": median(seconds[taken]),
+        "ours": taken,
+        "bf16_here": has_bf16(),
         "reference_s": median(seconds["onnxruntime fp32, prepared"]),
-        "target": TARGET,
-        "correct": min(cosine.values()) >= COSINE,
+        "target": TARGETS[has_bf16()],
+        "correct": all(value >= COSINES[bound_of(name)] for name, value in cosine.items()),
         "reference": f"ONNX Runtime, float32, batches of {BATCH} made before the clock; iResNet-50, seconds per face",
         "faces_per_second": {name: round(1 / median(times), 1) for name, times in seconds.items()},
         "least_cosine": {name: round(value, 6) for name, value in cosine.items()},
     }
+
+
+def bound_of(name: str) -> str:
+    """Return the precision that a way is in."""
+    return next(precision for precision in COSINES if precision in name)
 
 
 def random_network(folder: Path, name: str = "iresnet50") -> ExtractorSpec:

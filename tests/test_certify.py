@@ -73,6 +73,47 @@ def test_auto_takes_the_largest_certified_gain(spec, people):
     assert taken(2.0, 3.0, environment=onnx.facts["environment"] | {"extractor": ran}) == "torch"  # of another version
 
 
+def test_certificates_of_another_kind_of_processor_are_passed_over(spec, people, monkeypatch):
+    """Where it was measured decides which precision is the fastest; bfloat16 comes and goes here."""
+    (one,) = certify(str(spec), people("faces", 5, 6), [("openvino", "fp32")])
+    speeds = {"reference_faces_per_second": 1.0, "faces_per_second": 2.0}
+    here = one.facts["environment"]
+
+    def taken(**changes):
+        one.file.write_text(json.dumps(one.facts | speeds | {"environment": here | changes}))
+        found = find_extractor(str(spec), "auto")
+        return found.what_ran["runtime"].split()[0], found.what_ran.get("passed_over", [])
+
+    assert taken() == ("openvino", [])
+    for changes in ({"cpu_simd": "sse2"}, {"cpu_bf16": not here["cpu_bf16"]}, {"cpu_bf16": None, "cpu_simd": None}):
+        runtime, (remark,) = taken(**changes)
+        assert runtime == "torch"
+        assert remark.startswith("openvino fp32 was certified on another kind of processor (")
+        assert here["cpu_simd"] in remark
+    taken()
+    monkeypatch.setattr("facecure.environment.has_bf16", lambda: not here["cpu_bf16"])
+    assert find_extractor(str(spec), "auto").what_ran["runtime"].startswith("torch ")
+
+
+def test_int8_is_calibrated_certified_and_settled(spec, people, tmp_path):
+    faces = people("faces", 6, 8, noise=60.0)
+    for one in certify(str(spec), faces, [("onnx", "int8"), ("openvino", "int8")], most_error=0.1):
+        assert one.file.with_name("model-int8.onnx").is_file()
+        assert one.facts["bounds"]["error"] == 0.1
+        assert 0 < one.facts["error"]["1.0"] < 0.1
+        assert one.facts["distance_bound"] > 0
+        assert one.facts["settled"]["changed_decisions"] == 0
+        ran = one.facts["environment"]["extractor"]
+        assert (ran["precision"], ran["calibration"]["pictures"]) == ("int8", 48)
+        assert ran["digest"] != one.facts["environment"]["reference"]["digest"]
+        coarse = find_extractor(str(spec), one.runtime, "int8")
+        assert coarse.digest == ran["digest"]
+    (strict,) = certify(str(spec), faces, [("openvino", "int8")])
+    assert strict.facts["bounds"]["error"] == 1e-2
+    (strict,) = certify(str(spec), faces, [("openvino", "int8")], most_error=0.0)
+    assert not strict.certified
+
+
 def test_auto_chooses_the_precision_itself(spec):
     with pytest.raises(InputError, match="auto chooses the precision too"):
         find_extractor(str(spec), "auto", "bf16")
@@ -195,7 +236,26 @@ def test_embed_and_export_by_command(spec, people, tmp_path):
     inside = ["models", "export", str(spec), "--out", str(tmp_path / "own.onnx"), "--inside"]
     assert CliRunner().invoke(app, inside, env=wide).exit_code == 0
     assert (tmp_path / "own.onnx").stat().st_size > 1000
-    with pytest.raises(InputError, match="onnx computes in fp32, not bf16"):
+    with pytest.raises(InputError, match="onnx computes in fp32 or int8, not bf16"):
         CliRunner().invoke(app, ["models", "export", str(spec), "--precision", "bf16"], catch_exceptions=False)
     with pytest.raises(InputError, match="name one with --out"):
         CliRunner().invoke(app, ["models", "export", str(spec), "--inside"], catch_exceptions=False)
+
+
+def test_int8_by_command(spec, people):
+    from typer.testing import CliRunner
+
+    faces = str(people("faces", 3, 4))
+    command = ["models", "export", str(spec), "--runtime", "openvino", "--precision", "int8"]
+    with pytest.raises(InputError, match=r"no export for openvino yet.* --precision int8 --faces DIR"):
+        find_extractor(str(spec), "openvino", "int8")
+    with pytest.raises(InputError, match="--precision int8 and --faces go together"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+    done = CliRunner().invoke(app, [*command, "--faces", faces], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    assert done.exit_code == 0
+    assert "model-int8.onnx" in done.output
+    first = find_extractor(str(spec), "openvino", "int8")
+    assert first.what_ran["calibration"]["pictures"] == 12
+    others = str(people("others", 3, 4, seed=1))
+    assert CliRunner().invoke(app, [*command, "--faces", others]).exit_code == 0
+    assert find_extractor(str(spec), "openvino", "int8").digest != first.digest  # calibrated anew

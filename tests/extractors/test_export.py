@@ -18,6 +18,7 @@ from facecure.extractors.export import OPSET, export_onnx, read_export  # noqa: 
 from facecure.extractors.packaged import packaged_specs, packaged_surrogate  # noqa: E402
 from facecure.extractors.runtimes import default_runtime, open_extractor  # noqa: E402
 from facecure.extractors.spec import read_spec  # noqa: E402
+from facecure.kernels.bf16 import has_bf16  # noqa: E402
 from facecure.types import Faces  # noqa: E402
 
 SPECS = {file.stem: packaged_surrogate(file) for file in packaged_specs()}
@@ -73,8 +74,8 @@ def test_preprocessing_inside(exported, tmp_path):
 ])  # fmt: skip
 def test_runtimes_agree_and_say_what_ran(exported, runtime, precision, cosine):
     if runtime == "openvino":
-        openvino = pytest.importorskip("openvino")
-        if precision == "bf16" and "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.importorskip("openvino")
+        if precision == "bf16" and not has_bf16():
             pytest.skip("this processor has no bfloat16")
     spec, file = exported
     reference = open_extractor(spec)
@@ -90,12 +91,24 @@ def test_runtimes_agree_and_say_what_ran(exported, runtime, precision, cosine):
     np.testing.assert_array_equal(alone[0], b[-1])  # whoever stands beside a face
 
 
+@pytest.mark.parametrize("limit", ["AVX2", "avx512_core", None])
+def test_bf16_where_the_processor_lacks_it_names_what_it_has(exported, monkeypatch, limit):
+    pytest.importorskip("openvino")
+    spec, file = exported
+    if limit is None:
+        monkeypatch.setattr("facecure.extractors.runtimes.openvino.has_bf16", lambda: False)
+    else:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    with pytest.raises(InputError, match="this processor has no bfloat16; ask for int8 or fp32"):
+        open_extractor(spec, "openvino", "bf16", graph=read_export(file))
+
+
 def test_what_cannot_run_is_named(exported, tmp_path):
     spec, file = exported
     assert default_runtime(spec) == "torch"
     with pytest.raises(InputError, match=r"only torch executes .*models export"):
         open_extractor(spec, "onnx")
-    with pytest.raises(InputError, match="onnx computes in fp32, not bf16"):
+    with pytest.raises(InputError, match="onnx computes in fp32 or int8, not bf16"):
         open_extractor(spec, "onnx", "bf16", graph=read_export(file))
     with pytest.raises(InputError, match="runtime is one of"):
         open_extractor(spec, "caffe")
