@@ -259,3 +259,22 @@ def test_int8_by_command(spec, people):
     others = str(people("others", 3, 4, seed=1))
     assert CliRunner().invoke(app, [*command, "--faces", others]).exit_code == 0
     assert find_extractor(str(spec), "openvino", "int8").digest != first.digest  # calibrated anew
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_the_command_certifies_what_the_processor_has(spec, people, monkeypatch, has):
+    from typer.testing import CliRunner
+
+    asked = []
+
+    def stop(extractor, faces, runtimes, **_):
+        asked.extend(runtimes)
+        raise InputError("far enough")
+
+    monkeypatch.setattr("facecure.cli.certify.has_bf16", lambda: has)
+    monkeypatch.setattr("facecure.cli.certify.certify_runtimes", stop)
+    with pytest.raises(InputError, match="far enough"):
+        CliRunner().invoke(app, ["certify", str(spec), "--faces", "photos"], catch_exceptions=False)
+    assert asked == [
+        ("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "int8"), *([("openvino", "bf16")] if has else [])
+    ]  # fmt: skip

@@ -23,13 +23,14 @@ from facecure.cli.console import (
 from facecure.cli.console import progress as progress_bars
 from facecure.errors import InputError
 from facecure.extractors.runtimes import RUNTIMES
+from facecure.kernels.bf16 import has_bf16
 
 _HEADINGS = ("runtime", "changed decisions", "largest 1 − cos", "faces/s", "reference", "batch", "certified")
 
 
 @app.command(
     epilog="**Example**\n\n`facecure certify mobilefacenet-foamliu --faces lfw/ --detector yunet --runtimes "
-    "onnx,openvino,openvino:bf16` writes a certificate beside the export of each; from then on `--runtime auto` takes "
+    "onnx,openvino,openvino:int8` writes a certificate beside the export of each; from then on `--runtime auto` takes "
     "the fastest certified one."
 )
 def certify(
@@ -37,8 +38,13 @@ def certify(
     *,
     faces: Annotated[Path, typer.Option(metavar="DIR", help="People of several pictures: `<identity>/<picture>`.")],
     runtimes: Annotated[
-        str, typer.Option(metavar="RUNTIME[:PRECISION],…", help="torch, onnx, openvino, tensorrt; fp32, bf16, int8.")
-    ] = "onnx,openvino,openvino:bf16",
+        str | None,
+        typer.Option(
+            metavar="RUNTIME[:PRECISION],…",
+            help="torch, onnx, openvino, tensorrt; fp32, int8, bf16, fp16. Default: onnx, openvino, openvino:int8 and, "
+            "where the processor has it, openvino:bf16.",
+        ),
+    ] = None,
     cloaked: CloakedOption = None,
     unprotected: UnprotectedOption = None,
     detector: DetectorOption = None,
@@ -60,7 +66,7 @@ def certify(
         found = certify_runtimes(
             extractor,
             faces,
-            [_pair(text) for text in runtimes.split(",")],
+            [_pair(text) for text in (_default() if runtimes is None else runtimes).split(",")],
             cloaked=named_folders(cloaked, "--cloaked"),
             unprotected=named_folders(unprotected, "--unprotected"),
             detector=detector,
@@ -119,6 +125,11 @@ def _rates(found: list[Certificate]) -> Table:
             kind = f"protection rate, {name}" if name else "identified, uncloaked"
             table.add_row(kind, str(rates[0]["probes"]), f"{rates[0]['reference']:.4f}", *shifts)
     return table
+
+
+def _default() -> str:
+    """Return what OpenVINO and ONNX Runtime have on this processor."""
+    return "onnx,openvino,openvino:int8" + (",openvino:bf16" if has_bf16() else "")
 
 
 def _pair(text: str) -> Any:

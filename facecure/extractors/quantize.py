@@ -56,22 +56,26 @@ def quantized(model: Any, spec: ExtractorSpec, faces: Faces) -> tuple[Any, Calib
     named = onnx.ModelProto.FromString(model.SerializeToString())
     for number, node in enumerate(named.graph.node):
         node.name = f"{node.op_type}_{number}"  # layers are left out by their names, which a graph need not have
+    blocks = _Blocks(spec, model, faces)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         given, file = Path(folder) / "given.onnx", Path(folder) / "quantized.onnx"
         onnx.save(named, given)
-        quantize_static(
-            given,
-            file,
-            _Blocks(spec, model, faces),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=_OPERATORS,
-            nodes_to_exclude=_whole(named),
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-        )
+        try:
+            quantize_static(
+                given,
+                file,
+                blocks,
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=_OPERATORS,
+                nodes_to_exclude=_whole(named),
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax,
+            )
+        except Exception as error:  # whatever a graph of the user's makes it stumble over
+            raise InputError(f"extractor {spec.name}: ONNX Runtime cannot quantise its graph: {error}") from error
         made = onnx.load(file)
     if not any(node.op_type == "QuantizeLinear" for node in made.graph.node):
         raise InputError(f"extractor {spec.name}: its graph has no layer that could be quantised; ask for fp32")
