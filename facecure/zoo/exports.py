@@ -114,7 +114,7 @@ class Exports:
         return known
 
 
-def calibrating_faces(spec: ExtractorSpec, folder: Path, detector: FaceFinder | None, threads: int = 0) -> Faces:
+def calibrating_faces(spec: ExtractorSpec, folder: Path, detector: FaceFinder | None) -> Faces:
     """Return faces of a folder or manifest, cut for an extractor, that an export in int8 is calibrated on.
 
     Pictures are taken at equal steps; such as have no face are left out. Raises `InputError` where none is left, or a
@@ -124,7 +124,7 @@ def calibrating_faces(spec: ExtractorSpec, folder: Path, detector: FaceFinder | 
         raise InputError(f"{spec.name} aligns faces: name yunet of the zoo or a YuNet ONNX file with --detector")
     samples, *_ = read_samples(folder)
     some = [samples[i] for i in spread(len(samples))]
-    _, faces, excluded = stack_faces(some, spec.geometry, detector, threads or available_threads())
+    _, faces, excluded = stack_faces(some, spec.geometry, detector, available_threads())
     if not len(faces.pixels):
         reason = f", such as {excluded[0].path}: {excluded[0].reason}" if excluded else ""
         raise InputError(f"{folder}: no picture with a face to calibrate {spec.name} on{reason}")
