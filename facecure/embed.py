@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,10 +61,11 @@ def embed(
 ) -> EmbeddingTable:
     """Return the embeddings of all usable samples by all extractors.
 
-    A picture that cannot be read, or in which no face is found although an extractor aligns, is excluded for all of
-    them, so that extractors are compared on the same pictures. With `store`, a folder, contents embedded in an earlier
-    run are taken from it and new ones are kept there, also when the run is interrupted. Raises `InputError` without a
-    detector where one is needed, or where an extractor fails on a picture (naming it).
+    A picture that cannot be read, in which no face is found although an extractor aligns, or of which some extractor
+    makes no embedding (zero, or not finite), is excluded for all of them, so that extractors are compared on the same
+    pictures. With `store`, a folder, contents embedded in an earlier run are taken from it and new ones are kept there,
+    also when the run is interrupted. Raises `InputError` without a detector where one is needed, or where an extractor
+    fails on every picture.
     """
     check_extractors(extractors)
     aligned = [e.spec.name for e in extractors if e.spec.geometry.mode == "align"]
@@ -107,6 +108,11 @@ def embed(
     finally:
         for column in columns:
             column.save()
+    for column in columns:
+        column.check()
+    failed = {sha256: reason for column in columns for sha256, reason in column.failed.items()}
+    excluded += [Exclusion(s.path, f"no embedding: {failed[sha256]}") for s, sha256 in usable if sha256 in failed]
+    usable = [entry for entry in usable if entry[1] not in failed]
     hashes = tuple(sha256 for _, sha256 in usable)
     seconds = {f"embed {column.extractor.spec.name}": column.seconds for column in columns}
     seconds["read, detect, cut (waiting)"] = time.perf_counter() - started - sum(seconds.values())
@@ -129,11 +135,12 @@ def check_extractors(extractors: Sequence[Extractor]) -> None:
 
 
 class _Column:
-    """One extractor's embeddings: `known` maps a content's hash to its float32 (D,) vector."""
+    """One extractor's embeddings: `known` maps a content's hash to its float32 (D,) vector, `failed` to why not."""
 
     def __init__(self, extractor: Extractor, geometry: int, detector: FaceFinder | None, store: Path | None) -> None:
         self.extractor = extractor
         self.known: dict[str, F32] = {}
+        self.failed: dict[str, str] = {}
         self.seconds = 0.0
         self._geometry = geometry
         self._unsaved: list[str] = []
@@ -144,16 +151,16 @@ class _Column:
             self.known = dict(zip(*self._store.load(), strict=True))
 
     def extend(self, waiting: dict[str, tuple[Sample, tuple[U8, ...]]]) -> None:
-        new = {sha256: entry for sha256, entry in waiting.items() if sha256 not in self.known}
+        new = {sha256: entry for sha256, entry in waiting.items() if sha256 not in self.known and sha256 not in self.failed}
         if not new:
             return
         started = time.perf_counter()
-        try:
-            vectors = self._embed([faces for _, faces in new.values()])
-        except InputError as error:
-            raise self._blamed(new) or error from error
-        self.known.update(zip(new, vectors, strict=True))
-        self._unsaved += new
+        vectors, failed = self._each({sha256: faces for sha256, (_, faces) in new.items()})
+        self.known |= vectors
+        self.failed |= failed
+        if len(self.failed) >= _SHARD:
+            self.check()
+        self._unsaved += vectors
         self.seconds += time.perf_counter() - started
         if len(self._unsaved) >= _SHARD:
             self.save()
@@ -168,25 +175,28 @@ class _Column:
         empty = np.empty((0, self.extractor.spec.embedding_size), np.float32)
         return np.stack([self.known[sha256] for sha256 in hashes]) if hashes else empty
 
+    def check(self) -> None:
+        """Return where there is any embedding, or nothing to embed; raises the extractor's `InputError` otherwise."""
+        if self.failed and not self.known:
+            raise InputError(f"{next(iter(self.failed.values()))} (so it is for all {len(self.failed)} pictures)")
+
+    def _each(self, faces: Mapping[str, tuple[U8, ...]]) -> tuple[dict[str, F32], dict[str, str]]:
+        """Return vectors by content, and why there is none for the others, which are found by halving.
+
+        Raises `InputError` where contents fail together only.
+        """
+        try:
+            return dict(zip(faces, self._embed(list(faces.values())), strict=True)), {}
+        except InputError as error:
+            if len(faces) == 1:
+                return {}, dict.fromkeys(faces, str(error))
+            entries = list(faces.items())
+            halves = [self._each(dict(part)) for part in (entries[: len(faces) // 2], entries[len(faces) // 2 :])]
+            failed = halves[0][1] | halves[1][1]
+            if not failed:
+                raise
+            return halves[0][0] | halves[1][0], failed
+
     def _embed(self, faces: Sequence[tuple[U8, ...]]) -> F32:
         pixels = np.stack([cut[self._geometry] for cut in faces])
-        return self.extractor.embed(Faces(pixels, self.extractor.spec.geometry)).vectors
-
-    def _blamed(self, batch: dict[str, tuple[Sample, tuple[U8, ...]]]) -> InputError | None:
-        """Return the error of the first picture of a failed batch that fails on its own, found by halving, naming it.
-
-        None where the batch fails together only.
-        """
-        suspects = list(batch.values())
-        while len(suspects) > 1:
-            half = suspects[: len(suspects) // 2]
-            suspects = half if self._error(half) else suspects[len(half) :]
-        error = self._error(suspects)
-        return None if error is None else InputError(f"{suspects[0][0].path}: {error}")
-
-    def _error(self, some: Sequence[tuple[Sample, tuple[U8, ...]]]) -> InputError | None:
-        try:
-            self._embed([faces for _, faces in some])
-        except InputError as error:
-            return error
-        return None
+        return self.extractor.embed(Faces(pixels, self.extractor.spec.geometry)).of(self.extractor.digest)

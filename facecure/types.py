@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from facecure.errors import InputError
+from facecure.errors import DigestMismatch, InputError
 
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
@@ -47,6 +47,14 @@ class Sample:
     def order(self) -> tuple[str, str, str]:
         """Return what samples are sorted by: identity, then file name, in one Unicode form."""
         return self.identity, unicodedata.normalize("NFC", self.path.name), str(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A picture that takes part although something is odd about it; the reason starts with its kind, as an exclusion's."""
+
+    path: Path
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +142,15 @@ class Embeddings:
         if not np.isfinite(self.vectors).all():
             raise InputError("embeddings must be finite")
 
+    def of(self, extractor: str) -> F32:
+        """Return the vectors; raises `DigestMismatch` unless they are of the extractor with this digest."""
+        if self.extractor != extractor:
+            raise DigestMismatch(
+                f"these embeddings are of the extractor {self.extractor[:16]}, not of {extractor[:16]}: vectors of two "
+                "extractors say nothing about each other; embed again"
+            )
+        return self.vectors
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -203,6 +220,10 @@ class Cell:
     splits, and `unseen_below` is the protection rate below which so many probes see no protected one with a probability
     of 5 % or more. `year` is the extractor's release; `white_box` says whether the cloak was made against it, None
     where that is not known.
+
+    `other_people` and `other_pictures` are the fewest that stood in the gallery beside a protected person, `chance` is
+    the share of probes that answers at random would identify there. `uncloaked` are paths of pictures that were given
+    as cloaked, and counted so, but are the clean ones themselves.
     """
 
     cloak: str
@@ -227,6 +248,10 @@ class Cell:
     unseen_below: float | None = None
     year: int | None = None
     white_box: bool | None = None
+    other_people: int = 0
+    other_pictures: int = 0
+    chance: float | None = None
+    uncloaked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +260,7 @@ class Report:
 
     `excluded` holds {"path", "reason"}; `environment` what ran: versions, CPU, commit, extractors and detector
     with digests, timings. `comparisons` are tests between two cloaks or two extractors on the same probes, see
-    `protocols.comparison`.
+    `protocols.comparison`. `suspects` are {"path", "reason"} as well: what takes part although it looks wrong.
     """
 
     cells: tuple[Cell, ...]
@@ -246,3 +271,4 @@ class Report:
     environment: dict[str, Any]
     schema: str = "facecure.report/1"
     comparisons: tuple[dict[str, Any], ...] = ()
+    suspects: tuple[dict[str, str], ...] = ()

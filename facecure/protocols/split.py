@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -49,6 +49,14 @@ class Split:
     control_labels: I64
     distractors: I64
     protected: Mapping[str, tuple[Protected, ...]]
+
+    def leaving_out(self, cloak: str, rows: Collection[int], name: str) -> Split:
+        """Return the split with one cloak more, called `name`: the same without those of its cloaked rows."""
+        group = []
+        for person in self.protected[cloak]:
+            kept = ~np.isin(person.cloaked, list(rows))
+            group.append(replace(person, clean=person.clean[kept], cloaked=person.cloaked[kept]))
+        return replace(self, protected={**self.protected, name: tuple(group)})
 
 
 def make_split(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from facecure.protocols.gallery import Others
 from facecure.protocols.statistics import bootstrap, clopper_pearson, unseen_below, wilson
 from facecure.types import Cell, IdentityResult, Outcome, RevealedBy, Sample
 
@@ -21,11 +22,15 @@ def summarise(
     scenario: str = "baseline",
     year: int | None = None,
     white_box: bool | None = None,
+    shown: Sequence[str] | None = None,
+    beside: Others | None = None,
+    uncloaked: Sequence[str] = (),
 ) -> Cell:
     """Return the cell of one cloak and extractor from its outcomes, one sequence per split.
 
     Counts are summed per identity; an identity takes part with the splits that gave it both probes and a cloaked
-    gallery. Identities of the clean pictures that never did are listed as unmeasured.
+    gallery. Identities of the clean pictures that never did are listed as unmeasured. `shown` is each row's content, by
+    which distinct probes are counted, `beside` who else was enrolled, `uncloaked` what was given as cloaked and is not.
     """
     measured = [[o for o in split if o.probes and o.enrolled] for split in outcomes]
     totals: dict[str, list[Outcome]] = defaultdict(list)
@@ -37,7 +42,8 @@ def summarise(
     probes, identified = sum(i.probes for i in identities), sum(i.identified for i in identities)
     clean_identified = sum(i.clean_identified for i in identities)
     enrolled = sum(i.enrolled for i in identities)
-    distinct = {(o.identity, samples[row].key) for split in measured for o in split for row in o.probe_rows}
+    rows = {row for split in measured for o in split for row in o.probe_rows}
+    distinct = {(samples[row].identity, samples[row].key if shown is None else shown[row]) for row in rows}
     controls = [i.control_errors / i.control_probes for i in identities if i.control_probes]
     return Cell(
         cloak=cloak,
@@ -62,6 +68,10 @@ def summarise(
         unseen_below=unseen_below(len(distinct)),
         year=year,
         white_box=white_box,
+        other_people=beside.people if beside else 0,
+        other_pictures=beside.pictures if beside else 0,
+        chance=beside.chance if beside else None,
+        uncloaked=tuple(uncloaked),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from facecure.errors import InputError
 from facecure.extractors.graph import Graph
+from facecure.extractors.runtimes.alone import check_alone
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec, Precision
 
@@ -48,10 +49,18 @@ def open_extractor(
 
     `graph` is its ONNX export, which runtimes other than torch need where the weights are no ONNX file. `batch` is the
     number of faces in a pass, None what suits the runtime; `device` is "cpu", or "cuda" or "cuda:1". Raises
-    `InputError` for a precision or device that a runtime does not have or a missing graph, `MissingDependency` for a
-    runtime that is not installed.
+    `InputError` for a precision or device that a runtime does not have, a missing graph, or a network whose embedding
+    of a face depends on the faces beside it, `MissingDependency` for a runtime that is not installed.
     """
-    runtime = runtime or default_runtime(spec)
+    extractor = _opened(spec, runtime or default_runtime(spec), precision, graph, threads, batch, device)
+    check_alone(extractor)
+    return extractor
+
+
+def _opened(
+    spec: ExtractorSpec, runtime: Runtime, precision: Precision, graph: Graph | None, threads: int, batch: int | None,
+    device: str,
+) -> FixedBatchExtractor:  # fmt: skip
     if runtime not in RUNTIMES:
         raise InputError(f"runtime is one of {', '.join(RUNTIMES)}, not {runtime!r}")
     if precision not in RUNTIMES[runtime]:

@@ -77,23 +77,31 @@ class FixedBatchExtractor:
         Raises `InputError` where the faces have another geometry than the spec's or the network returns something
         that is no direction (NaN, infinity or, where normalised, zero).
         """
-        if faces.geometry != self.spec.geometry:
-            raise InputError(f"extractor {self.spec.name}: these faces were cut with another geometry than its spec's")
-        with self._lock:
-            vectors = self._raw(faces.pixels)
-            if self.spec.mirror:
-                vectors += self._raw(np.ascontiguousarray(faces.pixels[:, :, ::-1]))
+        vectors = self.returned(faces)
         bad = np.asarray(~np.isfinite(vectors).all(axis=1))
         if self.spec.normalise:
             norms = np.linalg.norm(np.where(bad[:, None], 0, vectors.astype(np.float64)), axis=1)
             bad |= norms == 0
             vectors = (vectors / np.where(bad, 1, norms)[:, None]).astype(np.float32)
         if bad.any():
+            which = f" for face {int(np.flatnonzero(bad)[0])} of {len(bad)}" if len(bad) > 1 else ""
             raise InputError(
-                f"extractor {self.spec.name} returned no finite non-zero embedding for face "
-                f"{int(np.flatnonzero(bad)[0])} of {len(bad)}; check its preprocessing"
+                f"extractor {self.spec.name} returned no finite non-zero embedding{which}; check its preprocessing"
             )
         return Embeddings(vectors, self.digest)
+
+    def returned(self, faces: Faces) -> F32:
+        """Return what the network itself returns for each face, float32 (N, D), whatever its values.
+
+        With the mirrored face's added where the spec says so.
+        """
+        if faces.geometry != self.spec.geometry:
+            raise InputError(f"extractor {self.spec.name}: these faces were cut with another geometry than its spec's")
+        with self._lock:
+            vectors = self._raw(faces.pixels)
+            if self.spec.mirror:
+                vectors += self._raw(np.ascontiguousarray(faces.pixels[:, :, ::-1]))
+        return vectors
 
     def _raw(self, pixels: U8) -> F32:
         """Return the network's own embeddings, float32 (N, D)."""
@@ -114,7 +122,13 @@ class FixedBatchExtractor:
             yield self._rows(*under_way.popleft())
 
     def _rows(self, wait: Callable[[], F32], count: int) -> F32:
-        rows: F32 = wait().reshape(self.batch, -1)[:count].astype(np.float32)
+        found = wait()
+        if found.ndim < 2 or len(found) != self.batch:
+            raise InputError(
+                f"extractor {self.spec.name}: for {self.batch} faces the network returns an array {found.shape}, not a "
+                f"row for each ({self.batch}, {self.spec.embedding_size}); export it with an open batch"
+            )
+        rows: F32 = found.reshape(self.batch, -1)[:count].astype(np.float32)
         if rows.shape[1] != self.spec.embedding_size:
             raise InputError(
                 f"extractor {self.spec.name}: the network returns {rows.shape[1]} values per face, the spec says "
