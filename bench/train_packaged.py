@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from facecure.extractors.networks.tiny import EMBEDDING, NETWORKS, SIZE
+from facecure.extractors.packaged import packaged_surrogate
 from facecure.pictures.align import cut_face
 from facecure.pictures.synthetic import make_person, render
 from facecure.types import FaceGeometry
@@ -121,7 +122,8 @@ def drop_traces(file: Path) -> None:
 def write_spec(name: str, folder: Path) -> None:
     """Write the spec file of an exported network."""
     sha256 = hashlib.sha256((folder / f"{name}.onnx").read_bytes()).hexdigest()
-    (folder / f"{name}.toml").write_text(
+    file = folder / f"{name}.toml"
+    text = (
         f'name = "synthetic-{name}"\n'
         f'weights = "{name}.onnx"\n'
         f'sha256 = "{sha256}"\n'
@@ -130,9 +132,12 @@ def write_spec(name: str, folder: Path) -> None:
         f"embedding = {{ size = {EMBEDDING}, normalise = true }}\n"
         '[face]\nmode = "crop"\n'
         '[about]\ntraining_set = "procedural faces of facecure.pictures.synthetic"\n'
-        'licence = "Apache-2.0"\nyear = 2026\n',
-        encoding="utf-8",
+        'licence = "Apache-2.0"\nyear = 2026\n'
     )
+    file.write_text(text, encoding="utf-8")
+    surrogate = packaged_surrogate(file)
+    exported_from = f'exported_from = "{surrogate.digest(surrogate.hashed_weights()[1])}"\n'
+    file.write_text(text.replace("input =", f"{exported_from}input =", 1), encoding="utf-8")
 
 
 def main() -> None:

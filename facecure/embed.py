@@ -151,7 +151,9 @@ class _Column:
             self.known = dict(zip(*self._store.load(), strict=True))
 
     def extend(self, waiting: dict[str, tuple[Sample, tuple[U8, ...]]]) -> None:
-        new = {sha256: entry for sha256, entry in waiting.items() if sha256 not in self.known and sha256 not in self.failed}
+        new = {
+            sha256: entry for sha256, entry in waiting.items() if sha256 not in self.known and sha256 not in self.failed
+        }
         if not new:
             return
         started = time.perf_counter()

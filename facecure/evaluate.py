@@ -14,23 +14,27 @@ from facecure.errors import InputError
 from facecure.extractors.runtimes import Runtime
 from facecure.extractors.runtimes.torch import load_network
 from facecure.extractors.spec import Precision
+from facecure.extractors.thumbnail import Thumbnail
 from facecure.kernels import thread_count, thread_limit
 from facecure.kernels.device import torch_device
 from facecure.pictures.detect import FaceFinder
 from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import read_sets
 from facecure.protocols.comparison import compare_all
+from facecure.protocols.gallery import check_others, few_others, others
 from facecure.protocols.recognisers import RECOGNISERS, NearestNeighbour, Recogniser, RecogniserName, Training
 from facecure.protocols.scenario import Scenario, check_identities, white_box
 from facecure.protocols.scenario import check_extractors as check_scenario
 from facecure.protocols.split import make_split
 from facecure.protocols.summary import summarise
+from facecure.protocols.suspects import find_suspects, told
 from facecure.types import Cell, Outcome, ProtocolName, Report, Sample
-from facecure.usable import count_pictures, never_cloaked, uneven_exclusions, usable_rows
+from facecure.usable import contents, count_pictures, never_cloaked, uncloaked, uneven_exclusions, usable_rows
 from facecure.zoo.find import find_detector, find_extractor
 
 _NOTES: dict[str, tuple[str, ...]] = {
     "corrected": (
+        "pictures are counted by content: the same one twice is one, and never on both sides of a split",
         "one split per identity, drawn from its own picture names: nobody's split depends on other people (§7.1, §7.2)",
         "several splits instead of one",
         "clean and cloaked pictures pair by exact stem, never by position or substring (Q13, Q21, Q23)",
@@ -113,59 +117,79 @@ def evaluate(
         [Path(folder) for folder in distractors],
     )
     protected = {sample.identity for sample in sets.samples if sample.role == "cloaked"}
-    others = {sample.identity for sample in sets.samples} - protected
-    warnings = check_identities(specs, protected, others)
+    strangers = {sample.identity for sample in sets.samples} - protected
+    check_others(sets.samples)
+    warnings = check_identities(specs, protected, strangers)
     seconds = {"list pictures, load extractors": time.perf_counter() - started}
 
-    table = embed(sets.samples, ready, finder, store=Path(keep) if keep else None, threads=threads, progress=progress)
-    usable, dropped = usable_rows(table)
-    samples = [table.samples[row] for row in usable]
+    columns = [*ready, Thumbnail()]
+    table = embed(sets.samples, columns, finder, store=Path(keep) if keep else None, threads=threads, progress=progress)
+    shown = contents(table)
+    usable, dropped = usable_rows(table.samples, shown, protocol)
+    samples, shown = [table.samples[row] for row in usable], [shown[row] for row in usable]
     excluded = [*sets.excluded, *table.excluded, *dropped, *never_cloaked(sets.samples, samples)]
+    check_others(samples, excluded)
+    bare = uncloaked(samples, shown)
+    *vectors, thumbnails = [e.of(x.digest) for e, x in zip(table.embeddings, columns, strict=True)]
+    suspects = find_suspects(sets.samples, samples, shown, bare, vectors, thumbnails, usable)
     warnings += [
         *sets.warnings,
         *_warnings(ready, protocol, repeats),
         *uneven_exclusions(sets.samples, [*table.excluded, *dropped]),
+        *told(suspects),
     ]
     seconds |= table.seconds
 
-    splits = 1 if protocol == "facecure-2021" else repeats
-    names = list(cloaked)
+    splits = [
+        make_split(samples, list(cloaked), protocol, seed, repeat, last=_last(recogniser, protocol))
+        for repeat in range(1 if protocol == "facecure-2021" else repeats)
+    ]
+    source = {name: name for name in cloaked}  # of cells' names; what is not cloaked is counted, and left out beside it
+    for name, rows in bare.items():
+        cleaned = f"{name} without its uncloaked"
+        source[cleaned] = name
+        splits = [split.leaving_out(name, rows, cleaned) for split in splits]
+    beside = {name: others(splits, samples, name) for name in source}
+    warnings += [warning for name in cloaked for warning in few_others(name, beside[name])]
     cells: list[Cell] = []
     outcomes: dict[tuple[str, str], list[list[Outcome]]] = {}
     facts: dict[str, Any] = {}
-    for number, (extractor, embeddings) in enumerate(zip(ready, table.embeddings, strict=True)):
+    for number, (extractor, embedded) in enumerate(zip(ready, vectors, strict=True)):
         started = time.perf_counter()
-        spec, vectors = extractor.spec, embeddings.vectors[usable]
+        spec = extractor.spec
         search: Recogniser
         if recogniser == "nn":
-            search = NearestNeighbour(vectors, device)
+            search = NearestNeighbour(embedded[usable], device)
         elif recogniser == "linear":
             from facecure.protocols.linear import Linear
 
-            search = Linear(vectors, protocol)
+            search = Linear(embedded[usable], protocol)
         else:
-            contents = [table.sha256[row] for row in usable]
-            search = _end_to_end(extractor, samples, contents, finder, training, keep, threads, device, progress)
-        for repeat in range(splits):
+            hashes = [table.sha256[row] for row in usable]
+            search = _end_to_end(extractor, samples, hashes, finder, training, keep, threads, device, progress)
+        for done, split in enumerate(splits, 1):
             with thread_limit(threads):  # a recogniser takes no number
-                found = search(make_split(samples, names, protocol, seed, repeat, last=_last(recogniser, protocol)))
-            for name in names:
-                outcomes.setdefault((name, spec.name), []).append(found[name])
-            progress("identification", number * splits + repeat + 1, len(ready) * splits)
+                answers = search(split)
+            for name, found in answers.items():
+                outcomes.setdefault((name, spec.name), []).append(found)
+            progress("identification", number * len(splits) + done, len(ready) * len(splits))
         cells += [
             summarise(
                 outcomes[name, spec.name], samples, cloak=name, extractor=spec.name, protocol=protocol, seed=seed,
-                recogniser=recogniser, scenario=scenario, year=spec.year,
-                white_box=white_box(name, Path(cloaked[name]), spec, _full_digest(extractor)),
+                recogniser=recogniser, scenario=scenario, year=spec.year, shown=shown, beside=beside[name],
+                white_box=white_box(own, Path(cloaked[own]), spec, _full_digest(extractor)),
+                uncloaked=[str(samples[row].path) for row in bare.get(name, [])],
             )
-            for name in names
+            for name, own in source.items()
         ]  # fmt: skip
         facts[spec.name] = search.facts
+        warnings += [f"{file} is damaged; what it kept was computed again" for file in search.facts.get("damaged", ())]
         seconds[f"identify {spec.name}"] = time.perf_counter() - started
+    names = list(source)
     cells.sort(key=lambda cell: (names.index(cell.cloak), (cell.year or 0) if scenario == "oblivious" else 0))
     return Report(
         cells=tuple(cells),
-        protocol={"name": protocol, "splits": splits, "seed": seed, "notes": list(_NOTES[protocol])},
+        protocol={"name": protocol, "splits": len(splits), "seed": seed, "notes": list(_NOTES[protocol])},
         pictures=count_pictures(samples, sets.samples),
         excluded=tuple({"path": str(e.path), "reason": e.reason} for e in excluded),
         warnings=tuple(warnings),
@@ -179,7 +203,8 @@ def evaluate(
             "recognisers": facts,
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         },
-        comparisons=tuple(compare_all(outcomes, samples)),
+        comparisons=tuple(compare_all({cell: o for cell, o in outcomes.items() if cell[0] in cloaked}, samples)),
+        suspects=tuple({"path": str(s.path), "reason": s.reason} for s in suspects),
     )
 
 

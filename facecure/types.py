@@ -51,7 +51,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A picture that takes part although something is odd about it; the reason starts with its kind, as an exclusion's."""
+    """A picture that takes part although something is odd about it.
+
+    The reason starts with its kind, as an exclusion's does: `near-duplicate`, `uncloaked`, `look-alike`, …
+    """
 
     path: Path
     reason: str

@@ -21,7 +21,7 @@ Precision = Literal["fp32", "bf16", "fp16", "int8"]
 _FACE_OPTIONS = ("interpolation", "border", "padding", "stretch")  # at the top level or under [face]
 _TABLES = ("input", "embedding", "face", "about", "robust")
 _KEYS = {
-    "": {"name", "weights", "sha256", "architecture", "state", *_TABLES, *_FACE_OPTIONS},
+    "": {"name", "weights", "sha256", "architecture", "state", "exported_from", *_TABLES, *_FACE_OPTIONS},
     "input": {"width", "height", "colour", "layout", "mean", "std"},
     "embedding": {"size", "normalise", "mirror"},
     "face": {"mode", "canvas", "template", "region", *_FACE_OPTIONS},
@@ -60,7 +60,8 @@ class ExtractorSpec:
     `architecture` names the network of a weights file (see `extractors.networks`), None for ONNX; `state` the keys,
     joined by dots, of its state dict in a checkpoint with several that fit. With `mirror` the raw embeddings of a face
     and of its mirror image are added. `licence` is the terms of the weights, `data_terms` those of the training set.
-    `robust` is there for extractors trained on cloaks.
+    `robust` is there for extractors trained on cloaks. `exported_from` is the digest of the extractor whose network a
+    separate ONNX file holds: a cloak made against that one was made against this one too.
     """
 
     name: str
@@ -82,6 +83,7 @@ class ExtractorSpec:
     robust: RobustTraining | None = None
     state: str | None = None
     mirror: bool = False
+    exported_from: str | None = None
 
     def __post_init__(self) -> None:
         Normalise(self.mean, self.std, self.colour)  # raises on values no table can be made of
@@ -251,6 +253,7 @@ def _parse(top: _Table, folder: Path) -> ExtractorSpec:
         licence=about.text("licence", "not stated"),
         year=about.whole("year") if "year" in about else None,
         robust=_robust(top.table("robust")) if "robust" in top else None,
+        exported_from=top.text("exported_from") if "exported_from" in top else None,
     )
 
 

@@ -19,6 +19,7 @@ def spec_text(spec: ExtractorSpec) -> str:
         *([f"architecture = {_toml(spec.architecture)}"] if spec.architecture else []),
         *([f"state = {_toml(spec.state)}"] if spec.state is not None else []),
         *([f"sha256 = {_toml(spec.sha256)}"] if spec.sha256 else []),
+        *([f"exported_from = {_toml(spec.exported_from)}"] if spec.exported_from else []),
         f"input = {_toml(size | values)}",
         f"embedding = {_toml({'size': spec.embedding_size, 'normalise': spec.normalise, 'mirror': spec.mirror})}",
     ]

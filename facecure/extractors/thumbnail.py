@@ -14,12 +14,23 @@ SIDE = 16
 
 
 class Thumbnail:
-    """An extractor whose embedding is the whole picture, small: float32 (N, 256), greys 0…255."""
+    """An extractor whose embedding is the whole picture, small: float32 (N, 256), greys 0…255.
+
+    So it goes the way of all embeddings: made in the same pass, kept beside them. No spec can have its name.
+    """
 
     spec = ExtractorSpec(
-        "thumbnail", Path("none"), None, FaceGeometry(SIDE, SIDE), "RGB", "NHWC", (0.0,) * 3, (1.0,) * 3, SIDE * SIDE,
+        name="picture thumbnail",
+        weights=Path("none"),
+        sha256=None,
+        geometry=FaceGeometry(SIDE, SIDE),
+        colour="RGB",
+        layout="NHWC",
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        embedding_size=SIDE * SIDE,
         normalise=False,
-    )  # fmt: skip
+    )
     digest = spec.digest("greys")
     batch = 1
 

@@ -8,6 +8,8 @@ baseline; where several people share it, it is done once.
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,10 +31,11 @@ from facecure.training.fine_tuning import Classifier, adadelta, train
 from facecure.types import I64, U8, Outcome, digest_of
 
 _PASS = 64  # faces of a prediction
+_FORMAT = "facecure.predictions/1"
 
 
 class EndToEnd:
-    """Trains and searches; `facts` say how, and how many trainings were not found under `keep`.
+    """Trains and searches; `facts` say how, how many trainings were not found under `keep`, and what was damaged there.
 
     `pixels` uint8 (N, H, W, 3) RGB are the faces of the table that splits index, `contents` names each one's content.
     Predictions are kept under the folder `keep`, so that a repeated run trains nothing twice.
@@ -56,7 +59,7 @@ class EndToEnd:
         self._digest, self._keep, self._progress = digest, keep, progress
         self._predicted: dict[str, I64] = {}
         self.facts: dict[str, Any] = {"recogniser": "end-to-end", **asdict(training), "device": str(device)}
-        self.facts["trainings"] = 0
+        self.facts |= {"trainings": 0, "damaged": []}
 
     def __call__(self, split: Split) -> dict[str, list[Outcome]]:
         """Return per cloak one `Outcome` per protected identity; nobody is `revealed_by` a single picture."""
@@ -109,10 +112,13 @@ class EndToEnd:
     def _kept(self, key: str, rows: I64, labels: I64) -> I64:
         file = None if self._keep is None else self._keep / f"{key}.bin"
         if file is not None and file.is_file():
-            return np.frombuffer(file.read_bytes(), np.int64)
+            known = _read(file.read_bytes(), key, len(self._contents))
+            if known is not None:
+                return known
+            self.facts["damaged"].append(str(file))  # and trained again
         found = self._trained(rows, labels)
         if file is not None:
-            write_whole(file, found.tobytes())
+            write_whole(file, _header(key, found) + found.tobytes())
         return found
 
     @torch_threads()
@@ -141,3 +147,22 @@ class EndToEnd:
                 faces = self._faces(some, np.zeros(len(some), np.bool_)).to(self._device)
                 parts.append(model(faces).argmax(1).cpu().numpy())
         return classes[np.concatenate(parts)]  # type: ignore[no-any-return]
+
+
+def _header(key: str, labels: I64) -> bytes:
+    """Return the line before kept predictions: what they are of, in which form, and the hash that shows damage."""
+    data = labels.tobytes()
+    facts = {
+        "format": _FORMAT, "key": key, "shape": list(labels.shape), "dtype": str(labels.dtype),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }  # fmt: skip
+    return json.dumps(facts).encode() + b"\n"
+
+
+def _read(content: bytes, key: str, rows: int) -> I64 | None:
+    """Return kept predictions, None where the file is not whole, of another version or not these."""
+    header, _, data = content.partition(b"\n")
+    if len(data) != 8 * rows:
+        return None
+    labels = np.frombuffer(data, np.int64)
+    return labels if header + b"\n" == _header(key, labels) else None

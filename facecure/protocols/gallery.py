@@ -9,7 +9,7 @@ import numpy as np
 
 from facecure.errors import InputError
 from facecure.protocols.split import Split
-from facecure.types import Sample
+from facecure.types import Exclusion, Sample
 
 MOST_BY_CHANCE = 0.1
 
@@ -27,17 +27,18 @@ class Others:
     chance: float
 
 
-def check_others(samples: Iterable[Sample], left_out: str = "") -> None:
+def check_others(samples: Iterable[Sample], excluded: Sequence[Exclusion] = ()) -> None:
     """Return where two people or more can be enrolled; raises `InputError`: one alone is identified whatever happens.
 
-    `left_out` says, after exclusions, what became of other people's pictures.
+    `excluded` are the pictures that no longer count among the `samples`.
     """
     people = {sample.identity for sample in samples if sample.role in ("clean", "distractor")}
     if len(people) < 2:
+        left_out = f" ({len(excluded)} pictures excluded, {excluded[0].path}: {excluded[0].reason})" if excluded else ""
         raise InputError(
-            f"nobody but {', '.join(people) or 'no one'} is in the gallery{left_out}: every search would find them, and "
-            "a rate would say nothing about cloaks. Add other people: with --distractors DIR, or as further folders "
-            "of --clean"
+            f"the gallery holds nobody but {next(iter(people), 'no one')}{left_out}: every search would find them, and "
+            "a rate would say nothing about cloaks. Add other people with --distractors DIR, or as further folders of "
+            "--clean"
         )
 
 
@@ -46,7 +47,9 @@ def others(splits: Sequence[Split], samples: Sequence[Sample], cloak: str) -> Ot
     strangers = len({samples[row].identity for row in splits[0].distractors}) if splits else 0
     found = []
     for split in splits:
-        counts = np.bincount(split.enrolled_labels, minlength=1 + max((p.label for p in split.protected[cloak]), default=0))
+        counts = np.bincount(
+            split.enrolled_labels, minlength=1 + max((p.label for p in split.protected[cloak]), default=0)
+        )
         for person in split.protected[cloak]:
             if len(person.probes) and len(person.cloaked):
                 people = int((counts > 0).sum()) - bool(counts[person.label]) + strangers
@@ -69,4 +72,3 @@ def few_others(cloak: str, beside: Others | None) -> list[str]:
         f"random would find {100 * beside.chance:.0f} % of the probes, so no cloak can show more protection than the "
         "rest. Add other people with --distractors"
     ]
-

@@ -55,7 +55,7 @@ def check_identities(specs: Sequence[ExtractorSpec], protected: Collection[str],
 
 
 def white_box(cloak: str, source: Path, spec: ExtractorSpec, digest: str) -> bool | None:
-    """Return whether the cloak was made against this very extractor, None where that is not known.
+    """Return whether the cloak was made against this very extractor, or its export, None where that is not known.
 
     `source` is the cloaked pictures' folder or manifest: `facecure cloak` writes its surrogates beside it. For pictures
     of the original tools, by the cloak's name, it is the extractor's name in the zoo.
@@ -64,7 +64,7 @@ def white_box(cloak: str, source: Path, spec: ExtractorSpec, digest: str) -> boo
         if file.is_file():
             try:
                 surrogates = json.loads(file.read_text(encoding="utf-8"))["surrogates"]
-                return digest in {surrogate["digest"] for surrogate in surrogates}
+                return bool({digest, spec.exported_from} & {surrogate["digest"] for surrogate in surrogates})
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise InputError(f"{file} is damaged ({type(error).__name__}: {error})") from error
     for name, surrogates in _ORIGINAL.items():

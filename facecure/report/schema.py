@@ -8,6 +8,7 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
+from facecure.atomic import write_whole
 from facecure.errors import InputError
 from facecure.types import Cell, IdentityResult, Report, RevealedBy
 
@@ -20,10 +21,8 @@ def to_json(report: Report) -> str:
 
 
 def write_report(report: Report, file: Path) -> None:
-    """Return nothing; writes the report's JSON whole or not at all."""
-    unfinished = file.with_name(file.name + ".unfinished")
-    unfinished.write_text(to_json(report), encoding="utf-8")
-    unfinished.replace(file)
+    """Return when the report's JSON is on the disk, whole or not at all."""
+    write_whole(file, to_json(report))
 
 
 def read_report(file: str | os.PathLike[str]) -> Report:
@@ -44,7 +43,7 @@ def from_json(text: str) -> Report:
             raise InputError(f"has the schema {data.get('schema')!r}, this version reads {SCHEMA!r}")
         cells = tuple(_cell(cell) for cell in data.pop("cells"))
         rest: dict[str, Any] = {
-            key: tuple(value) if key in ("excluded", "warnings", "comparisons") else value
+            key: tuple(value) if key in ("excluded", "warnings", "comparisons", "suspects") else value
             for key, value in data.items()
         }
         return Report(cells=cells, **rest)
