@@ -27,6 +27,7 @@ from facecure.cli.console import (
     wide_console,
 )
 from facecure.cli.console import progress as progress_bars
+from facecure.errors import InputError
 from facecure.evaluate import evaluate as evaluate_pictures
 from facecure.protocols.recognisers import Training
 from facecure.report.markdown import markdown
@@ -134,3 +135,8 @@ def evaluate(
         write_whole(out / "timeline.svg", figure)
         console.print("Rates by the extractors' years in", bold(out / "timeline.svg"), soft_wrap=True)
     console.print("Everything in", bold(out / "report.md"), f"; for programs in {out / 'report.json'}", soft_wrap=True)
+    if not any(cell.probes for cell in report.cells):
+        raise InputError(
+            "nothing was measured: nobody has both a usable clean picture to search with and a usable cloaked one to "
+            f"find; {len(report.excluded)} pictures are excluded, {out / 'report.md'} says why"
+        )

@@ -11,7 +11,7 @@ from facecure.names import printable
 from facecure.types import Cell, Report, RevealedBy
 
 HEADINGS = ("cloak", "extractor", "protection rate", "identified", "95 % interval", "clean error", "others' error",
-            "bootstrap", "sd over splits")  # fmt: skip
+            "bootstrap", "sd over splits", "others in the gallery")  # fmt: skip
 
 # what Markdown reads as more than itself: anywhere, beside a word, or where a line begins
 _MARKS = re.compile(r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])|^[-+](?=\s|$)|^[-=](?=[-=])|^#")
@@ -35,6 +35,7 @@ def markdown(report: Report) -> str:
         *_weakest(report),
         "## Identities",
         *(_identities(cell) for cell in report.cells),
+        *_suspects(report),
         *_excluded(report),
         *_what_ran(report),
     ]  # fmt: skip
@@ -44,7 +45,7 @@ def markdown(report: Report) -> str:
 def row(cell: Cell) -> tuple[str, ...]:
     """Return the cell under `HEADINGS`."""
     return (
-        cell.cloak,
+        f"{cell.cloak} ({len(cell.uncloaked)} not cloaked)" if cell.uncloaked else cell.cloak,
         f"{cell.extractor} (white box)" if cell.white_box else cell.extractor,
         percent(cell.protection_rate),
         f"{cell.identified} of {cell.probes}",
@@ -53,6 +54,7 @@ def row(cell: Cell) -> tuple[str, ...]:
         percent(cell.control_error),
         interval(cell.bootstrap),
         percent(_spread(cell)),
+        f"{cell.other_people} people, {cell.other_pictures} pictures",
     )
 
 
@@ -78,6 +80,7 @@ def weakest_row(cell: Cell) -> tuple[str, ...]:
     assert picture is not None
     without = 1 - (cell.identified - picture.alone) / cell.probes
     found = f"{picture.alone} of {cell.probes} probes"
+    found += ", for it is not cloaked" * (picture.path in cell.uncloaked)
     return cell.cloak, cell.extractor, Code(picture.path), found, percent(cell.protection_rate), percent(without)
 
 
@@ -178,6 +181,12 @@ def _comparisons(report: Report) -> list[str]:
 
 def _warnings(report: Report) -> list[str]:
     return ["## Warnings", "\n".join(f"- {plain(line)}" for line in report.warnings)] if report.warnings else []
+
+
+def _suspects(report: Report) -> list[str]:
+    rows = [(Code(suspect["path"]), suspect["reason"]) for suspect in report.suspects]
+    said = "What takes part although it looks wrong."
+    return ["## Suspects", said, _table(("picture", "reason"), rows)] if rows else []
 
 
 def _excluded(report: Report) -> list[str]:

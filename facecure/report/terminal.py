@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from rich.console import Group, RenderableType
@@ -11,9 +12,9 @@ from rich.text import Text
 
 from facecure.names import printable
 from facecure.report.markdown import HEADINGS, how, percent, row, weakest, weakest_row
-from facecure.types import Report
+from facecure.types import Cell, Report
 
-_COLUMNS = 7  # bootstrap and spread are left to the Markdown
+_COLUMNS = 7  # bootstrap and spread are left to the Markdown, the others in the gallery to a line
 
 
 def terminal(report: Report) -> RenderableType:
@@ -30,19 +31,22 @@ def terminal(report: Report) -> RenderableType:
             table.add_column(f"{first}\n{rest}".strip(), justify="right", no_wrap=True)
     for cell in report.cells:
         table.add_row(*map(_text, row(cell)[:_COLUMNS]))
-    lines: list[RenderableType] = [table]
+    lines: list[RenderableType] = [table, *map(_text, _gallery(report.cells))]
     for cell in report.cells:
         if picture := weakest(cell):
+            name = PurePath(picture.path).name + " (not cloaked)" * (picture.path in cell.uncloaked)
+            alone = f"{picture.alone} probe{'s' * (picture.alone != 1)}"
             without = weakest_row(cell)[-1]
             lines.append(
                 _text(
-                    f"{cell.cloak} / {cell.extractor}: weakest picture {PurePath(picture.path).name} alone reveals "
-                    f"{picture.alone} probes; {without} without it instead of {percent(cell.protection_rate)}"
+                    f"{cell.cloak} / {cell.extractor}: weakest picture {name} alone reveals {alone}; "
+                    f"{without} without it instead of {percent(cell.protection_rate)}"
                 )
             )
-    kinds = Counter(entry["reason"].split(":")[0] for entry in report.excluded)
-    if kinds:
-        lines.append(_text("Excluded: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())))
+    for title, listed in (("Excluded", report.excluded), ("Suspects", report.suspects)):
+        kinds = Counter(entry["reason"].split(":")[0] for entry in listed)
+        if kinds:
+            lines.append(_text(f"{title}: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())))
     lines += [_text(f"Warning: {warning}", "yellow") for warning in report.warnings]
     return Group(*lines)
 
@@ -50,3 +54,16 @@ def terminal(report: Report) -> RenderableType:
 def _text(content: str, style: str = "") -> Text:
     """Return text that shows names as they are: no markup, nothing that moves the cursor."""
     return Text(printable(content), style)
+
+
+def _gallery(cells: Sequence[Cell]) -> list[str]:
+    """Return who else was enrolled, in one line where that is the same for all cloaks."""
+    names: dict[tuple[int, int], list[str]] = {}
+    for cell in cells:
+        if cell.probes:
+            names.setdefault((cell.other_people, cell.other_pictures), []).append(cell.cloak)
+    return [
+        f"In the gallery{'' if len(names) == 1 else ' of ' + ', '.join(dict.fromkeys(cloaks))}: "
+        f"{people} other people, {pictures} pictures"
+        for (people, pictures), cloaks in names.items()
+    ]
