@@ -45,6 +45,9 @@ def test_every_cloak_meets_every_extractor(finished):
     assert len(cells) == 3 * len(CLOAKS)
     assert {cell.probes for cell in cells.values()} == {PROTECTED * int(0.3 * PICTURES) * SPLITS}
     assert not finished.report.excluded
+    assert {(c, e) for (c, e), cell in cells.items() if cell.white_box} == {(c, finished.surrogate) for c in CLOAKS}
+    assert {(cell.other_people, cell.other_pictures) for cell in cells.values()} == {(PEOPLE - 1, (PEOPLE - 1) * 9)}
+    assert not finished.report.suspects
     # the story of the study: strong against the extractor it was made for, weaker against others
     for cloak in ("fawkes-v1.0", "lowkey"):
         others = [c.protection_rate for (name, e), c in cells.items() if name == cloak and e != finished.surrogate]

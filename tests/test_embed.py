@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from facecure.embed import EmbeddingTable, embed
-from facecure.errors import InputError
+from facecure.errors import DigestMismatch, InputError
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.extractors.spec import ExtractorSpec, read_spec
 from facecure.pictures.detect import Found
 from facecure.pictures.manifest import read_samples
-from facecure.types import Embeddings, FaceGeometry, Faces, Sample
+from facecure.types import Embeddings, Exclusion, FaceGeometry, Faces, Sample
 
 TEMPLATE = ((1.0, 1.0), (3.0, 1.0), (2.0, 2.0), (1.0, 3.0), (3.0, 3.0))
 
@@ -225,19 +225,52 @@ def test_a_picture_that_is_gone_is_listed(pictures):
     assert reds(table) == [2]
 
 
-@pytest.mark.parametrize("together", [True, False], ids=["in a batch", "alone"])
-def test_a_picture_an_extractor_fails_on_is_named(pictures, together):
-    samples = pictures([1, 2, 3, 4, 5])
-    with pytest.raises(InputError, match=r"^\S*002\.png: no finite"):
-        embed(samples, [Means("fine"), Means(batch=4 if together else 1, dislikes=(3,))])
+@pytest.mark.parametrize("batch", [1, 3, 4, 32])
+@pytest.mark.parametrize("bad", [(0,), (31,), (7, 20), tuple(range(0, 32, 2)), tuple(range(8, 32))])
+def test_a_picture_without_an_embedding_is_excluded_and_nobody_else_moves(pictures, tmp_path, bad, batch):
+    samples = pictures(range(32))
+    fine = [k for k in range(32) if k not in bad]
+    with_all, without = embed(samples, [Means(batch=batch)]), Means(batch=batch, dislikes=bad)
+    for _ in range(2):  # the second time from the store, where nothing is kept of what failed
+        table = embed(samples, [Means("other", batch=5), without], store=tmp_path / "kept")
+        assert table.excluded == tuple(
+            Exclusion(samples[k].path, "no embedding: no finite non-zero embedding") for k in bad
+        )
+        assert table.samples == tuple(samples[k] for k in fine)
+        for found in table.embeddings:  # excluded for all extractors
+            assert found.vectors.tobytes() == with_all.embeddings[0].vectors[fine].tobytes()
+    assert sum(without.batches) == len(fine)
 
 
-@pytest.mark.parametrize("bad", [(0,), (31,), (7, 20), tuple(range(32))])
-def test_the_picture_that_fails_a_batch_is_found_by_halving(pictures, bad):
-    extractor = Means(batch=32, dislikes=bad)
-    with pytest.raises(InputError, match=f"{bad[0]:03d}.png: no finite"):
-        embed(pictures(range(32)), [extractor])
-    assert extractor.asked <= 1 + 5 + 1  # the batch, five halves, the picture alone
+def test_an_extractor_that_fails_on_every_picture_is_an_error(pictures):
+    with pytest.raises(InputError, match=r"no finite non-zero embedding \(so it is for all 5 pictures\)"):
+        embed(pictures(range(5)), [Means(), Means("broken", dislikes=range(5))])
+    assert embed([], [Means(dislikes=range(5))]).excluded == ()
+
+
+def test_a_zero_or_nan_row_of_a_real_network_is_excluded(people, make_spec):
+    """Black is 0 after this normalisation, so its mean blocks have no direction."""
+    folder = people(identities=2, pictures=9)
+    ready = [OnnxExtractor(read_spec(make_spec("zero", **{"[127.5, 127.5, 127.5]": "[0.0, 0.0, 0.0]"})))]
+    before = embed(read_samples(folder)[0], ready)
+    black = folder / "person_00" / "photo_001_black.png"
+    Image.new("RGB", (40, 40)).save(black)
+    after = embed(read_samples(folder)[0], ready)
+    (excluded,) = after.excluded
+    assert excluded.path == black
+    assert excluded.reason.startswith("no embedding: extractor zero returned no finite non-zero embedding;")
+    assert after.samples == before.samples
+    assert after.embeddings[0].vectors.tobytes() == before.embeddings[0].vectors.tobytes()
+
+
+def test_embeddings_of_another_extractor_are_no_answer(pictures):
+    class Stranger(Means):
+        def embed(self, faces):
+            return Embeddings(super().embed(faces).vectors, "f" * 64)
+
+    with pytest.raises(DigestMismatch, match=r"of the extractor f{16}, not of .*embed again"):
+        embed(pictures([1, 2]), [Stranger()])
+    assert Embeddings(np.ones((1, 2), np.float32), "a").of("a").tolist() == [[1, 1]]
 
 
 def test_a_batch_that_fails_together_only_blames_nobody(pictures):

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from facecure.extractors.packaged import packaged_specs
+from facecure.extractors.packaged import packaged_specs, packaged_surrogate
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.extractors.spec import read_spec
 from facecure.types import Faces
@@ -82,3 +82,9 @@ def test_torch_weights_and_onnx_file_agree(spec, held_out, embedded):
         vectors = network.eval()(normalised(held_out[0])).numpy()
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors, embedded[spec.stem], atol=2e-5)
+
+
+@pytest.mark.parametrize("spec", packaged_specs(), ids=lambda file: file.stem)
+def test_each_names_the_network_that_it_was_exported_from(spec):
+    surrogate = packaged_surrogate(spec)
+    assert read_spec(spec).exported_from == surrogate.digest(surrogate.hashed_weights()[1])

@@ -93,6 +93,38 @@ def test_nothing_is_trained_twice(scene, tmp_path):
     assert other.facts["trainings"] == 3
 
 
+def rewritten(file: Path, how: str) -> bytes:
+    content = file.read_bytes()
+    header, _, data = content.partition(b"\n")
+    return {
+        "truncated": content[:-8],
+        "empty": b"",
+        "a bit flipped": content[:-1] + bytes([content[-1] ^ 1]),
+        "without header": data,
+        "another version": content.replace(b"predictions/1", b"predictions/2"),
+        "another training": header.replace(file.stem.encode(), b"0" * 64) + b"\n" + data,
+        "more": content + bytes(8),
+    }[how]
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["truncated", "empty", "a bit flipped", "without header", "another version", "another training", "more"],
+)
+def test_damaged_predictions_are_named_and_made_again(scene, tmp_path, how):
+    split = make_split(scene[0], ["next"], "corrected", 0, 0)
+    quick = Training(epochs=1, steps=5, batch=8)
+    expected = recogniser(scene, tmp_path, quick)(split)
+    damaged = sorted(tmp_path.glob("*.bin"))[1]
+    whole = damaged.read_bytes()
+    damaged.write_bytes(rewritten(damaged, how))
+    again = recogniser(scene, tmp_path, quick)
+    assert again(split) == expected
+    assert (again.facts["trainings"], again.facts["damaged"]) == (1, [str(damaged)])
+    assert damaged.read_bytes() == whole
+    assert b'"shape": [60]' in whole.partition(b"\n")[0]
+
+
 def test_the_callers_network_stays_as_it_is(scene):
     own = network()
     before = {key: value.clone() for key, value in own.state_dict().items()}

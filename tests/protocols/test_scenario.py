@@ -55,6 +55,12 @@ def test_white_boxes_of_our_own_cloaks_are_known_by_digest(tmp_path):
         white_box("lowkey", tmp_path, PLAIN, "b" * 64)
 
 
+def test_a_separate_export_of_a_surrogate_is_a_white_box_too(tmp_path):
+    (tmp_path / "cloak.json").write_text(json.dumps({"surrogates": [{"digest": "a" * 64}]}))
+    assert white_box("lowkey", tmp_path, replace(PLAIN, exported_from="a" * 64), "c" * 64) is True
+    assert white_box("lowkey", tmp_path, replace(PLAIN, exported_from="d" * 64), "c" * 64) is False
+
+
 @pytest.mark.parametrize(("cloak", "extractor", "expected"), [
     ("fawkes-v1.0", "fawkes-extractor-0", True), ("fawkes-v1.0-high", "fawkes-extractor-2", True),
     ("fawkes-v1.0", "fawkes-high", False), ("fawkes-v0.3", "fawkes-high", True), ("lowkey", "sface-opencv", False),

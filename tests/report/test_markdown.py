@@ -19,7 +19,8 @@ BOB = IdentityResult(
 # 18 probes, 10 identified: 8/18 = 44.4 %; clean 17/18 found; bob/1.png alone reveals 3: without it 11/18 = 61.1 %
 CELL = Cell(
     "fawkes", "arcface", "nn", "baseline", "corrected", 8 / 18, 18, 10, (0.2456, 0.6628), None, 0.425, (0.5, 0.4),
-    1 / 18, 0.05, 7 / 24, (ANN, BOB), ({"identity": "Cid", "reason": "no probe: too few"},),
+    1 / 18, 0.05, 7 / 24, (ANN, BOB), ({"identity": "Cid", "reason": "no probe: too few"},), other_people=4,
+    other_pictures=17,
 )  # fmt: skip
 UNMEASURED = Cell(
     "lowkey", "arcface", "nn", "baseline", "corrected", None, 0, 0, None, None, None, (None, None), None, None, None,
@@ -66,7 +67,18 @@ def table_of(text: str, heading: str) -> list[list[str]]:
 
 def test_the_cell_has_rate_counts_interval_and_errors():
     assert table_of(markdown(REPORT), "bootstrap") == [
-        ["fawkes", "arcface", "44.4 %", "10 of 18", "24.6-66.3 %", "5.6 %", "5.0 %", "–", "7.1 %"]
+        [
+            "fawkes",
+            "arcface",
+            "44.4 %",
+            "10 of 18",
+            "24.6-66.3 %",
+            "5.6 %",
+            "5.0 %",
+            "–",
+            "7.1 %",
+            "4 people, 17 pictures",
+        ]  # fmt: skip
     ]
 
 
@@ -120,7 +132,7 @@ def test_a_cell_without_probes_has_dashes(cells):
     rows = [row for table in tables(text) if "bootstrap" in table[0] for row in table[2:]]
     assert len(rows) == len(cells)
     if cells:
-        assert rows[-1] == ["lowkey", "arcface", "–", "0 of 0", "–", "–", "–", "–", "–"]
+        assert rows[-1] == ["lowkey", "arcface", "–", "0 of 0", "–", "–", "–", "–", "–", "0 people, 0 pictures"]
         assert "Without a rate: Ann (no usable cloaked picture)" in text
 
 
@@ -147,6 +159,17 @@ def test_warnings_exclusions_and_what_ran_are_listed():
         "embed 1.2 s",
     ):
         assert said in text
+
+
+def test_what_is_not_cloaked_and_what_looks_wrong_is_named():
+    text = markdown(replace(REPORT, cells=(replace(CELL, uncloaked=("bob/1.png",)),),
+                            suspects=({"path": "bob/1.png", "reason": "uncloaked: it is clean"},)))  # fmt: skip
+    assert table_of(text, "bootstrap")[0][0] == "fawkes (1 not cloaked)"
+    assert table_of(text, "rate without it")[0][2] == "`bob/1.png` (not cloaked)"
+    assert "## Suspects" in text
+    (found,) = [t for t in tables(text) if t[0] == ["picture", "reason"]]
+    assert found[2:] == [["`bob/1.png`", "uncloaked: it is clean"]]
+    assert "## Suspects" not in markdown(REPORT)
 
 
 def test_without_warnings_and_exclusions_nothing_is_said_of_them():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ BOB = IdentityResult("Bob", 1, 0, 1, None, 0, 0, 0, 0, ())
 CELL = Cell(
     "fawkes", "arcface", "nn", "baseline", "corrected", 0.1 + 0.2, 11, 4, (0.35, 1 / 3), (0.1, 0.9), 0.8,
     (0.5, None, 0.7), 0.1, 0.05, 1 / 7, (ANN, BOB), ({"identity": "Cid", "reason": "no probe"},),
+    other_people=4, other_pictures=17, chance=0.2, uncloaked=("a/1.png",),
 )  # fmt: skip
 UNMEASURED = Cell(
     "lowkey", "arcface", "nn", "baseline", "corrected", None, 0, 0, None, None, None, (None,), None, None, None, (), ()
@@ -29,6 +31,7 @@ REPORT = Report(
     protocol={"name": "corrected", "splits": 3, "seed": 0, "notes": ["a", "b"]},
     pictures={"clean": {"identities": 2, "pictures": 30, "found": 31}},
     excluded=({"path": "b/ö.jpg", "reason": 'unreadable: "\\"\n'},),
+    suspects=({"path": "a/1.png", "reason": "uncloaked: x"},),
     warnings=("one", "two"),
     environment={"detector": None, "versions": {"numpy": "2.0"}, "seconds": {"embed": 0.125}, "cuda_built": False},
 )
@@ -122,18 +125,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content, message):
         read_report(file)
 
 
-@pytest.mark.parametrize("moment", ["write_text", "replace"])
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
 def test_a_run_killed_while_writing_keeps_the_earlier_report(tmp_path, monkeypatch, moment):
     file = tmp_path / "report.json"
     write_report(REPORT, file)
-    whole = Path.write_text
 
-    def kill(self, *args, **options):
-        if moment == "write_text":
-            whole(self, args[0][:100], **options)
+    def kill(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, moment, kill)
+    monkeypatch.setattr(*((os, "fsync") if moment == "fsync" else (Path, "replace")), kill)
     with pytest.raises(KeyboardInterrupt):
         write_report(replace(REPORT, warnings=()), file)
     monkeypatch.undo()
@@ -141,3 +141,15 @@ def test_a_run_killed_while_writing_keeps_the_earlier_report(tmp_path, monkeypat
     write_report(replace(REPORT, warnings=()), file)  # what was left behind is in nobody's way
     assert read_report(file).warnings == ()
     assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_a_report_of_an_earlier_version_is_read(tmp_path):
+    data = json.loads(to_json(REPORT))
+    del data["suspects"]
+    for cell in data["cells"]:
+        for key in ("other_people", "other_pictures", "chance", "uncloaked"):
+            del cell[key]
+    assert from_json(json.dumps(data)) == replace(
+        REPORT, cells=tuple(replace(c, other_people=0, other_pictures=0, chance=None, uncloaked=()) for c in REPORT.cells),
+        suspects=(),
+    )  # fmt: skip

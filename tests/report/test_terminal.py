@@ -88,6 +88,29 @@ def test_the_weakest_picture_exclusions_and_warnings_follow():
     assert line_with(text, "Warning").strip() == "Warning: mind this"
 
 
+def test_one_probe_is_one_and_what_is_not_cloaked_is_called_so():
+    person = replace(ANN, revealed_by=(RevealedBy("deep/ann/1.png", 4, 1),))
+    cell = replace(CELL, identities=(person,), uncloaked=("deep/ann/1.png", "deep/ann/2.png"))
+    text = shown(replace(REPORT, cells=(cell,)))
+    assert "1.png (not cloaked) alone reveals 1 probe;" in text
+    assert "fawkes-v1.0 (2 not cloaked)" in text
+
+
+def test_who_else_is_in_the_gallery_is_one_line_where_it_is_the_same():
+    one, other = (replace(CELL, cloak=c, other_people=29, other_pictures=522) for c in ("a", "b"))
+    assert "In the gallery: 29 other people, 522 pictures" in shown(replace(REPORT, cells=(one, other, UNMEASURED)))
+    text = shown(replace(REPORT, cells=(one, replace(other, other_pictures=500), replace(one, extractor="x"))))
+    assert line_with(text, "522").strip() == "In the gallery of a: 29 other people, 522 pictures"
+    assert line_with(text, "500").strip() == "In the gallery of b: 29 other people, 500 pictures"
+    assert "In the gallery" not in shown(replace(REPORT, cells=(UNMEASURED,)))
+
+
+def test_suspects_are_counted_by_kind():
+    found = tuple({"path": "x", "reason": f"{kind}: y"} for kind in ("name", "uncloaked", "uncloaked"))
+    assert line_with(shown(replace(REPORT, suspects=found)), "Suspects").strip() == "Suspects: 2 uncloaked, 1 name"
+    assert "Suspects" not in shown(REPORT)
+
+
 @pytest.mark.parametrize("splits", [1, 2])
 def test_the_title_names_protocol_and_splits(splits):
     text = shown(replace(REPORT, protocol=REPORT.protocol | {"splits": splits}))

@@ -38,11 +38,11 @@ def check_alone(extractor: FixedBatchExtractor) -> None:
             f"extractor {spec.name}: {ran['runtime']} cannot run {spec.weights.name} on {rows} faces at once: {error}. "
             "A batch that is fixed inside the graph has to be that of its input, or open; export it again"
         ) from error
-    length, error = (float(np.linalg.norm(each.astype(np.float64))) for each in (alone, alone - among))
+    length, change = (float(np.linalg.norm(each.astype(np.float64))) for each in (alone, alone - among))
     alike = np.array_equal(alone, among, equal_nan=True)  # whatever is no embedding is excluded later, face by face
-    if not alike and not error <= _TOLERANCE.get(extractor.precision, _LOWER) * length:
+    if not alike and not change <= _TOLERANCE.get(extractor.precision, _LOWER) * length:
         raise InputError(
-            f"extractor {spec.name}: what it returns for a face changes by {error:.2g}, at a length of {length:.2g}, "
+            f"extractor {spec.name}: what it returns for a face changes by {change:.2g}, at a length of {length:.2g}, "
             f"with the faces beside it in a batch of {rows}, so it is not that of the face; export the network in "
             "evaluation mode, with the batch as first dimension of input and output"
         )
