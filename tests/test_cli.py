@@ -144,6 +144,19 @@ def test_a_second_run_embeds_nothing_and_says_the_same(scene, tmp_path, monkeypa
     assert read_report(tmp_path / "run" / "report.json").cells == first.cells
 
 
+def test_a_run_that_measured_nothing_does_not_succeed(scene, people, tmp_path):
+    others = people("others", 2, 3, names="stranger_{:02d}", seed=9)
+    for file in (tmp_path / "clean").rglob("*.png"):
+        file.write_text("no picture")
+    done = run(*scene, "--distractors", others)
+    assert done.exit_code != 0
+    assert isinstance(done.exception, InputError)
+    assert re.search(r"nothing was measured: .*48 pictures are excluded, .*report\.md says why", str(done.exception))
+    report = read_report(tmp_path / "run" / "report.json")  # with every reason, all the same
+    assert report.cells[0].probes == 0
+    assert len(report.excluded) == 48
+
+
 MISTAKES = {
     # option and value added to the arguments, what the one line on standard error must hold
     "no equals sign": (["--cloaked", "lowkey"], "--cloaked takes NAME=DIR, .*'lowkey'"),

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import save_onnx
 from onnx import helper
 
-from conftest import save_onnx
 from facecure.errors import InputError
 from facecure.extractors.runtimes import alone, open_extractor
 from facecure.extractors.spec import ExtractorSpec
@@ -70,7 +70,9 @@ CROWD = {
         [node("ReduceMax", "flat", out="most", keepdims=1), node("Div", "flat", "most")], {},
         "changes by .* with the faces beside it in a batch of 8",
     ),
-    "transposed": ([node("Transpose", "flat", perm=[1, 0])], {}, r"for 8 faces .* an array \(48, 8\), not a row for each"),
+    "transposed": (
+        [node("Transpose", "flat", perm=[1, 0])], {}, r"for 8 faces .* an array \(48, 8\), not a row for each"
+    ),
     "one row for all": (
         [node("Reshape", "flat", "shape")], {"shape": np.array([1, -1], np.int64)}, r"an array \(1, 384\), not a row"
     ),

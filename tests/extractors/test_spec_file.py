@@ -29,6 +29,7 @@ def test_written_and_read_again(tmp_path, geometry, architecture, year, robust):
         "name-1.0+x", tmp_path / 'we"ights é.pt', "0f" * 32, GEOMETRIES[geometry], "BGR", "NCHW",
         (127.5, 1e-7, 103.93900299072266), (128.0, -57.375, 1e22), 512, False, architecture, 'set "A"', "terms\tB",
         "MIT", year, robust=robust, state=architecture and "ema.model", mirror=architecture is not None,
+        exported_from=None if architecture else "ab" * 32,
     )  # fmt: skip
     (tmp_path / "spec.toml").write_text(spec_text(spec), encoding="utf-8")
     assert read_spec(tmp_path / "spec.toml") == spec

@@ -66,20 +66,9 @@ def table_of(text: str, heading: str) -> list[list[str]]:
 
 
 def test_the_cell_has_rate_counts_interval_and_errors():
-    assert table_of(markdown(REPORT), "bootstrap") == [
-        [
-            "fawkes",
-            "arcface",
-            "44.4 %",
-            "10 of 18",
-            "24.6-66.3 %",
-            "5.6 %",
-            "5.0 %",
-            "–",
-            "7.1 %",
-            "4 people, 17 pictures",
-        ]  # fmt: skip
-    ]
+    (row,) = table_of(markdown(REPORT), "bootstrap")
+    assert row[:7] == ["fawkes", "arcface", "44.4 %", "10 of 18", "24.6-66.3 %", "5.6 %", "5.0 %"]
+    assert row[7:] == ["–", "7.1 %", "4 people, 17 pictures"]
 
 
 def test_a_bootstrap_is_shown_where_there_is_one():

@@ -149,7 +149,6 @@ def test_a_report_of_an_earlier_version_is_read(tmp_path):
     for cell in data["cells"]:
         for key in ("other_people", "other_pictures", "chance", "uncloaked"):
             del cell[key]
-    assert from_json(json.dumps(data)) == replace(
-        REPORT, cells=tuple(replace(c, other_people=0, other_pictures=0, chance=None, uncloaked=()) for c in REPORT.cells),
-        suspects=(),
-    )  # fmt: skip
+    older = {"other_people": 0, "other_pictures": 0, "chance": None, "uncloaked": ()}
+    cells = tuple(replace(cell, **older) for cell in REPORT.cells)
+    assert from_json(json.dumps(data)) == replace(REPORT, cells=cells, suspects=())
