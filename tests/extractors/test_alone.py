@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import save_onnx
 from onnx import helper
 
 from facecure.errors import InputError
 from facecure.extractors.runtimes import alone, open_extractor
 from facecure.extractors.spec import ExtractorSpec
 from facecure.types import FaceGeometry, Faces
+
+from ..conftest import save_onnx
 
 SIDE, SIZE = 4, 48
 
