@@ -44,13 +44,14 @@ def scene(people, make_spec):
 
 
 def copied(source: Path, folder: str, suffix: str, *, change: int = 0) -> Path:
-    """Copy all pictures under names with another suffix; with `change` one pixel differs by so much."""
+    """Copy all pictures under names with another suffix; with `change` the middle differs by so much."""
     for path in sorted(source.rglob("*.png")):
         target = source.parent / folder / path.parent.name / f"{path.stem.removesuffix('_cloaked')}{suffix}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         if change:
             pixels = np.array(Image.open(path))
-            pixels[20, 20, 1] = pixels[20, 20, 1] + change if pixels[20, 20, 1] < 128 else pixels[20, 20, 1] - change
+            spot = pixels[15:25, 15:25, 1].astype(int)
+            pixels[15:25, 15:25, 1] = np.where(spot < 128, spot + change, spot - change)
             Image.fromarray(pixels).save(target)
         else:
             shutil.copyfile(path, target)
@@ -182,7 +183,7 @@ def test_counts_add_up_and_rates_follow_from_them(scene, protocol, splits):
 def test_cloaks_that_change_nothing_protect_as_much_as_no_cloak(people, make_spec, protocol):
     clean = people("clean", 6, 10, noise=110.0)
     (cell,) = evaluate(
-        clean, {"copy": copied(clean, "copy", "_cloaked", change=9)}, extractors=[make_spec()], protocol=protocol
+        clean, {"copy": copied(clean, "copy", "_cloaked", change=1)}, extractors=[make_spec()], protocol=protocol
     ).cells
     assert cell.protection_rate == cell.clean_error > 0
     assert all(person.identified == person.clean_identified for person in cell.identities)
@@ -243,7 +244,7 @@ def test_unprotected_pictures_replace_the_clean_ones_of_their_cloak(scene, make_
 
     assert cells(run(copied(clean, "same", "_small"))) == cells(plain)
     # the cloaked pictures as their own clean counterparts: with and without cloak are the same then
-    (cell,) = run(copied(cloaked, "cloaks_again", "_small", change=9)).cells
+    (cell,) = run(copied(cloaked, "cloaks_again", "_small", change=1)).cells
     assert cell.protection_rate == cell.clean_error != plain.cells[0].protection_rate
     assert cell.probes == plain.cells[0].probes
 
@@ -322,11 +323,11 @@ def test_a_cloaked_picture_that_is_the_clean_one_is_counted_and_named(scene, mak
     assert [person.identity for person in without.identities] == [f"person_{i:02d}" for i in range(1, 6)]
     assert without.protection_rate == 1 == whole.cells[0].protection_rate
     assert not report.comparisons
-    assert [s["reason"].partition(":")[0] for s in report.suspects] == ["uncloaked"] * 10
+    kinds = [suspect["reason"].partition(":")[0] for suspect in report.suspects]
+    assert kinds[:10] == ["uncloaked"] * 10
+    assert "uncloaked" not in kinds[10:]
     assert any("10 suspects (uncloaked)" in warning for warning in report.warnings)
-    text = markdown(report)
-    assert "cloak (10 not cloaked)" in text
-    assert "_cloaked.png` (not cloaked)" in text
+    assert "cloak (10 not cloaked)" in markdown(report)
 
 
 def test_the_clean_folder_as_cloaks_is_refused(people, make_spec):
@@ -400,7 +401,10 @@ def test_one_person_under_two_names_is_pointed_out(people, make_spec, tmp_path):
     people("others", 12, 3, names="stranger_{:02d}", seed=5)
     report = evaluate(clean, {"c": cloaked}, extractors=[make_spec()], distractors=[tmp_path / "others"], repeats=2)
     kinds = [(Path(s["path"]).parent.name, s["reason"].partition(":")[0]) for s in report.suspects]
-    assert kinds == [("First_Last_00", "name"), ("First_Last_00", "look-alike")]
+    assert [found for found in kinds if found[1] != "near-duplicate"] == [
+        ("First_Last_00", "name"),
+        ("First_Last_00", "look-alike"),
+    ]
     assert sum("an impostor to themselves" in warning for warning in report.warnings) == 2
 
 
@@ -417,7 +421,8 @@ def test_distractors_are_enrolled_and_never_searched(people, make_spec):
     assert crowded.cells[0].control_error > 0.9
     assert [p.identity for p in crowded.cells[0].identities] == [p.identity for p in alone.cells[0].identities]
     assert crowded.cells[0].probes == alone.cells[0].probes
-    assert crowded.pictures["distractor"] == {"identities": 4, "pictures": 32, "found": 32}
+    # without noise the eight of each are one picture
+    assert crowded.pictures["distractor"] == {"identities": 4, "pictures": 4, "found": 32}
 
 
 def test_a_distractor_who_is_one_of_the_people_is_excluded(people, make_spec):
