@@ -25,28 +25,12 @@ from facecure.protocols.gallery import check_others, few_others, others
 from facecure.protocols.recognisers import RECOGNISERS, NearestNeighbour, Recogniser, RecogniserName, Training
 from facecure.protocols.scenario import Scenario, check_identities, white_box
 from facecure.protocols.scenario import check_extractors as check_scenario
-from facecure.protocols.split import make_split
+from facecure.protocols.split import NOTES, make_split
 from facecure.protocols.summary import summarise
 from facecure.protocols.suspects import find_suspects, told
 from facecure.types import Cell, Outcome, ProtocolName, Report, Sample
 from facecure.usable import contents, count_pictures, never_cloaked, uncloaked, uneven_exclusions, usable_rows
 from facecure.zoo.find import find_detector, find_extractor
-
-_NOTES: dict[str, tuple[str, ...]] = {
-    "corrected": (
-        "pictures are counted by content: the same one twice is one, and never on both sides of a split",
-        "one split per identity, drawn from its own picture names: nobody's split depends on other people (§7.1, §7.2)",
-        "several splits instead of one",
-        "clean and cloaked pictures pair by exact stem, never by position or substring (Q13, Q21, Q23)",
-        "the clean baseline is measured on the same probes, not on other people (§7.6)",
-    ),
-    "facecure-2021": (
-        "splits of the released code: random.seed(10), running over identities for other people, re-seeded for each "
-        "protected identity (§7.1, §7.2)",
-        "pairing is by exact stem; for the study's sha1 names that equals the released sorted positions",
-        "one split: its interval omits the split's own variance",
-    ),
-}
 
 
 def evaluate(
@@ -87,8 +71,8 @@ def evaluate(
 
     Raises `InputError`, `MissingDependency` or `DigestMismatch` before any long work where that is possible.
     """
-    if protocol not in _NOTES:
-        raise InputError(f"protocol is one of {', '.join(_NOTES)}, not {protocol!r}")
+    if protocol not in NOTES:
+        raise InputError(f"protocol is one of {', '.join(NOTES)}, not {protocol!r}")
     if recogniser not in RECOGNISERS:
         raise InputError(f"recogniser is one of {', '.join(RECOGNISERS)}, not {recogniser!r}")
     if repeats is None:
@@ -189,7 +173,7 @@ def evaluate(
     cells.sort(key=lambda cell: (names.index(cell.cloak), (cell.year or 0) if scenario == "oblivious" else 0))
     return Report(
         cells=tuple(cells),
-        protocol={"name": protocol, "splits": len(splits), "seed": seed, "notes": list(_NOTES[protocol])},
+        protocol={"name": protocol, "splits": len(splits), "seed": seed, "notes": list(NOTES[protocol])},
         pictures=count_pictures(samples, sets.samples),
         excluded=tuple({"path": str(e.path), "reason": e.reason} for e in excluded),
         warnings=tuple(warnings),

@@ -19,6 +19,21 @@ import numpy as np
 from facecure.types import I64, ProtocolName, Sample
 
 PROBE_SHARE = 0.3
+NOTES: dict[str, tuple[str, ...]] = {
+    "corrected": (
+        "pictures are counted by content: the same one twice is one, and never on both sides of a split",
+        "one split per identity, drawn from its own picture names: nobody's split depends on other people (§7.1, §7.2)",
+        "several splits instead of one",
+        "clean and cloaked pictures pair by exact stem, never by position or substring (Q13, Q21, Q23)",
+        "the clean baseline is measured on the same probes, not on other people (§7.6)",
+    ),
+    "facecure-2021": (
+        "splits of the released code: random.seed(10), running over identities for other people, re-seeded for each "
+        "protected identity (§7.1, §7.2)",
+        "pairing is by exact stem; for the study's sha1 names that equals the released sorted positions",
+        "one split: its interval omits the split's own variance",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
