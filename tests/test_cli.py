@@ -244,7 +244,7 @@ def test_a_signal_ends_as_ctrl_c_does_and_keeps_what_is_done(scene, monkeypatch,
             signal.signal(each, handler)
     assert ended.value.code == 128 + number
     assert "interrupted; the same command continues" in capsys.readouterr().err
-    (shard,) = (tmp_path / "run" / "embeddings").glob("*/*.npz")
+    (shard,) = (tmp_path / "run" / "embeddings").glob("blocks-*/*.npz")
     with np.load(shard) as kept:
         assert len(kept["vectors"]) == calls[0]
 

@@ -154,7 +154,7 @@ def test_what_is_not_cloaked_and_what_looks_wrong_is_named():
     text = markdown(replace(REPORT, cells=(replace(CELL, uncloaked=("bob/1.png",)),),
                             suspects=({"path": "bob/1.png", "reason": "uncloaked: it is clean"},)))  # fmt: skip
     assert table_of(text, "bootstrap")[0][0] == "fawkes (1 not cloaked)"
-    assert table_of(text, "rate without it")[0][2] == "`bob/1.png` (not cloaked)"
+    assert table_of(text, "rate without it")[0][2:4] == ["`bob/1.png`", "3 of 18 probes, for it is not cloaked"]
     assert "## Suspects" in text
     (found,) = [t for t in tables(text) if t[0] == ["picture", "reason"]]
     assert found[2:] == [["`bob/1.png`", "uncloaked: it is clean"]]
