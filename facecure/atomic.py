@@ -43,7 +43,7 @@ def alone(folder: Path) -> Iterator[None]:
     """Make a folder and keep other processes out of it inside; raises `InputError` where one is in there already."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / ".lock").open("w")
+        stream = (folder / ".lock").open("a")
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

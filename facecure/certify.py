@@ -90,8 +90,8 @@ def certify(
     threads = thread_count(threads)
     reference = open_extractor(spec, threads=threads, device=device)
     finder = find_detector(detector)
-    if spec.geometry.mode == "align" and finder is None:
-        raise InputError(f"{spec.name} aligns faces: name yunet of the zoo or a YuNet ONNX file with --detector")
+    if spec.geometry.found and finder is None:
+        raise InputError(f"{spec.name} needs a detector: name yunet of the zoo or a YuNet ONNX file with --detector")
     sets = read_sets(Path(faces), _paths(cloaked), _paths(unprotected), [])
     found, cut, faceless = stack_faces(
         sets.samples, spec.geometry, finder, threads, lambda done: progress("faces", done, len(sets.samples))

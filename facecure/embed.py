@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from facecure.atomic import alone
 from facecure.errors import InputError
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec
@@ -68,15 +70,27 @@ def embed(
     fails on every picture.
     """
     check_extractors(extractors)
-    aligned = [e.spec.name for e in extractors if e.spec.geometry.mode == "align"]
+    aligned = [e.spec.name for e in extractors if e.spec.geometry.found]
     if aligned and detector is None:
         raise InputError(
-            f"{', '.join(aligned)} {'align' if len(aligned) > 1 else 'aligns'} faces and need a detector: "
+            f"{', '.join(aligned)} need{'s' * (len(aligned) == 1)} a detector: "
             "name yunet of the zoo or a YuNet ONNX file with --detector or the environment variable FACECURE_DETECTOR"
         )
+    with alone(store) if store is not None else nullcontext():
+        return _embed(samples, extractors, detector if aligned else None, store, thread_count(threads), progress)
+
+
+def _embed(
+    samples: Sequence[Sample],
+    extractors: Sequence[Extractor],
+    detector: FaceFinder | None,
+    store: Path | None,
+    threads: int,
+    progress: Progress,
+) -> EmbeddingTable:
     geometries = list(dict.fromkeys(e.spec.geometry for e in extractors))
     columns = [
-        _Column(e, geometries.index(e.spec.geometry), detector if e.spec.name in aligned else None, store)
+        _Column(e, geometries.index(e.spec.geometry), detector if e.spec.geometry.found else None, store)
         for e in extractors
     ]
     usable: list[tuple[Sample, str]] = []
@@ -89,9 +103,7 @@ def embed(
     def known(_: Sample, sha256: str) -> bool:
         return all(sha256 in column.known for column in columns)
 
-    loaded = load_faces(
-        samples, geometries, detector if aligned else None, thread_count(threads), known, ahead=2 * together
-    )
+    loaded = load_faces(samples, geometries, detector, threads, known, ahead=2 * together)
     try:
         for done, item in enumerate(loaded, start=1):
             if item.excluded is not None:

@@ -212,7 +212,7 @@ def _end_to_end(
 
     spec = extractor.spec
     network, _ = load_network(spec)
-    aligned = finder if spec.geometry.mode == "align" else None
+    aligned = finder if spec.geometry.found else None
     kept, faces, _ = stack_faces(
         samples, spec.geometry, aligned, thread_count(threads),
         lambda done: progress(f"faces of {spec.name}", done, len(samples)),

@@ -76,8 +76,8 @@ def train_robust(
         raise InputError(f"extractor {parent.name}: a Keras file's own network cannot be written back yet")
     network, sha256 = load_network(parent)
     finder = find_detector(detector)
-    if parent.geometry.mode == "align" and finder is None:
-        raise InputError(f"{parent.name} aligns faces: name yunet of the zoo or a YuNet ONNX file with --detector")
+    if parent.geometry.found and finder is None:
+        raise InputError(f"{parent.name} needs a detector: name yunet of the zoo or a YuNet ONNX file with --detector")
     sets = _public(clean, cloaked, unprotected, everybody=recipe == "matching")
     _check_apart({s.identity for s in sets.samples}, evaluated)
     threads = thread_count(threads)

@@ -77,12 +77,14 @@ class FaceGeometry:
 
     `crop` resizes the whole picture, as the study does with FaceScrub crops. `align` maps five landmarks onto
     `template` (x, y in `canvas` pixels; eyes, nose, mouth corners; image-left first) by a similarity and takes
-    `region` (x0, y0, x1, y1 of the canvas) in one bilinear warp.
+    `region` (x0, y0, x1, y1 of the canvas) in one bilinear warp. `box` crops what the detector frames, widened so that
+    `margin` pixels of the face's width and height lie outside the frame, half on each side, and resizes that:
+    facenet-pytorch's way (`extract_face` in its `models/utils/detect_face.py`).
     """
 
     width: int
     height: int
-    mode: Literal["crop", "align"] = "crop"
+    mode: Literal["crop", "align", "box"] = "crop"
     canvas: tuple[float, ...] | None = None
     template: tuple[tuple[float, float], ...] | None = None
     region: tuple[float, ...] | None = None
@@ -90,13 +92,20 @@ class FaceGeometry:
     border: Literal["black", "replicate"] = "black"
     padding: float = 0.0
     stretch: bool = False
+    margin: int = 0
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
             raise InputError(f"face size must be positive, not {self.width}×{self.height}")
         if self.padding < 0:
             raise InputError(f"padding is a share of the picture's sides, not {self.padding}")
-        if self.mode == "crop":
+        if self.margin and self.mode != "box":
+            raise InputError('margin belongs to face mode "box"')
+        if not 0 <= self.margin < min(self.width, self.height):
+            raise InputError(f"margin is a number of the face's own pixels, fewer than its sides, not {self.margin}")
+        if self.mode != "align":
+            if self.mode == "box" and (self.padding or self.stretch or self.border != "black"):
+                raise InputError('padding, stretch and border do not belong to face mode "box"')
             if self.canvas or self.template or self.region:
                 raise InputError('canvas, template and region belong to face mode "align"')
             return
@@ -109,9 +118,18 @@ class FaceGeometry:
             raise InputError(f"region [x0, y0, x1, y1] is empty: {self.region}")
 
     @property
+    def found(self) -> bool:
+        """Return whether a detector has to find the face first."""
+        return self.mode != "crop"
+
+    def values(self) -> dict[str, Any]:
+        """Return every field that changes pixels; a margin only where there is one, which older digests lack."""
+        return {key: value for key, value in asdict(self).items() if key != "margin" or self.mode == "box"}
+
+    @property
     def digest(self) -> str:
         """Hex SHA-256 of every field that changes pixels."""
-        return digest_of(asdict(self))
+        return digest_of(self.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facecure.atomic import alone
 from facecure.embed import EmbeddingTable, embed
 from facecure.errors import DigestMismatch, InputError
 from facecure.extractors.runtimes.onnx import OnnxExtractor
@@ -282,6 +283,11 @@ def test_a_batch_that_fails_together_only_blames_nobody(pictures):
 
     with pytest.raises(InputError, match=r"^out of memory$"):
         embed(pictures(range(8)), [Crowded(batch=8)])
+
+
+def test_two_processes_do_not_write_to_one_store(pictures, tmp_path):
+    with alone(tmp_path / "kept"), pytest.raises(InputError, match=r"another process is writing to .*kept"):
+        embed(pictures([1]), [Means()], store=tmp_path / "kept")
 
 
 def test_an_extractor_that_aligns_needs_a_detector(pictures):

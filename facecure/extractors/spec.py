@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,7 @@ _KEYS = {
     "": {"name", "weights", "sha256", "architecture", "state", "exported_from", *_TABLES, *_FACE_OPTIONS},
     "input": {"width", "height", "colour", "layout", "mean", "std"},
     "embedding": {"size", "normalise", "mirror"},
-    "face": {"mode", "canvas", "template", "region", *_FACE_OPTIONS},
+    "face": {"mode", "canvas", "template", "region", "margin", *_FACE_OPTIONS},
     "about": {"training_set", "data_terms", "licence", "year"},
     "robust": {"parent", "parent_digest", "recipe", "cloaks", "identities"},
 }
@@ -93,7 +93,7 @@ class ExtractorSpec:
     def preprocessing(self) -> dict[str, Any]:
         """Return everything between a decoded picture and an embedding, besides the weights, as JSON values."""
         keys = ("colour", "layout", "mean", "std", "embedding_size", "normalise")
-        values = {"face": asdict(self.geometry), **{key: getattr(self, key) for key in keys}}
+        values = {"face": self.geometry.values(), **{key: getattr(self, key) for key in keys}}
         # what is not there leaves no mark: digests from before there was such a key hold
         values |= {key: value for key in ("architecture", "state") if (value := getattr(self, key)) is not None}
         if self.mirror:
@@ -266,13 +266,15 @@ def _face_options(top: _Table, face: _Table) -> dict[str, Any]:
     """Return the arguments of `FaceGeometry`; interpolation and the like may also stand at the top level."""
     where = {key: face if key in face else top for key in _FACE_OPTIONS}
     options: dict[str, Any] = {
-        "mode": face.choice("mode", ("crop", "align")),
+        "mode": face.choice("mode", ("crop", "align", "box")),
         "interpolation": where["interpolation"].choice("interpolation", ("bilinear", "bicubic")),
         "border": where["border"].choice("border", ("black", "replicate")),
         "stretch": where["stretch"].flag("stretch", False),
     }
     if "padding" in where["padding"]:
         options["padding"] = where["padding"].number("padding")
+    if "margin" in face:
+        options["margin"] = face.whole("margin")
     if "canvas" in face:
         options["canvas"] = face.numbers("canvas", 2)
     if "region" in face:

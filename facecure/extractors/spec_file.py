@@ -24,6 +24,8 @@ def spec_text(spec: ExtractorSpec) -> str:
         f"embedding = {_toml({'size': spec.embedding_size, 'normalise': spec.normalise, 'mirror': spec.mirror})}",
     ]
     face = {key: getattr(geometry, key) for key in ("mode", "canvas", "template", "region", "border")}
+    if geometry.mode == "box":
+        face = {"mode": "box", "margin": geometry.margin, "interpolation": geometry.interpolation}
     if geometry.mode == "crop":
         face |= {key: getattr(geometry, key) for key in ("interpolation", "padding", "stretch")}
     about = {key: getattr(spec, key) for key in ("training_set", "data_terms", "licence", "year")}

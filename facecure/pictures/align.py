@@ -48,14 +48,20 @@ def align_matrix(landmarks: F64, geometry: FaceGeometry) -> F64:
     return np.column_stack([inverse @ scale, shift])
 
 
-def cut_face(picture: U8, geometry: FaceGeometry, landmarks: F64 | None) -> U8:
-    """Return one face, uint8 (h, w, 3) RGB, of the uint8 RGB `picture`; `landmarks` are needed for mode `align`."""
+def cut_face(picture: U8, geometry: FaceGeometry, landmarks: F64 | None, box: F64 | None = None) -> U8:
+    """Return one face, uint8 (h, w, 3) RGB, of the uint8 RGB `picture`.
+
+    Mode `align` needs the face's `landmarks`, mode `box` its `box`, left, top, right, bottom.
+    """
     if geometry.mode == "align":
         assert landmarks is not None
         matrix = align_matrix(landmarks, geometry)
         size = geometry.width, geometry.height
         faces: U8 = warp_faces(picture, matrix, size, border=geometry.border, threads=1)
         return faces[0]  # type: ignore[no-any-return]
+    if geometry.mode == "box":
+        assert box is not None
+        picture = framed(picture, box, geometry)
     if geometry.padding:
         rows, columns = (round(geometry.padding * side) for side in picture.shape[:2])
         mode: Literal["constant", "edge"] = "constant" if geometry.border == "black" else "edge"
@@ -65,6 +71,20 @@ def cut_face(picture: U8, geometry: FaceGeometry, landmarks: F64 | None) -> U8:
     # Pillow's antialiased resize is what the study and the extractors' own loaders do to whole pictures
     face = Image.fromarray(picture).resize((geometry.width, geometry.height), _FILTERS[geometry.interpolation])
     return np.array(face)
+
+
+def framed(picture: U8, box: F64, geometry: FaceGeometry) -> U8:
+    """Return the part of the picture inside a box widened by the geometry's margin, in whole pixels towards its start.
+
+    Whatever lies outside the picture is left off. Raises `LinAlgError` where nothing is left.
+    """
+    size = np.array([geometry.width, geometry.height])
+    more = geometry.margin * (box[2:] - box[:2]) / (size - geometry.margin) / 2
+    low = np.maximum(box[:2] - more, 0).astype(int)
+    high = np.minimum(box[2:] + more, picture.shape[1::-1]).astype(int)
+    if (low >= high).any():
+        raise np.linalg.LinAlgError("the box holds no pixel of the picture")
+    return picture[low[1] : high[1], low[0] : high[0]]
 
 
 def stretch(picture: U8 | F32) -> U8:

@@ -91,11 +91,11 @@ def load_faces(
         found = detector.faces(picture) if detector is not None else []
         if detector is not None and not found:
             return Loaded(sample, sha256, excluded=Exclusion(sample.path, "no face: the detector found none"))
-        landmarks = found[0].landmarks if found else None
+        landmarks, box = (found[0].landmarks, found[0].box) if found else (None, None)
         try:
-            faces = tuple(picture if g is None else cut_face(picture, g, landmarks) for g in geometries)
+            faces = tuple(picture if g is None else cut_face(picture, g, landmarks, box) for g in geometries)
         except np.linalg.LinAlgError:
-            return Loaded(sample, sha256, excluded=Exclusion(sample.path, "no face: its landmarks fall into one point"))
+            return Loaded(sample, sha256, excluded=Exclusion(sample.path, "no face: what was found has no extent"))
         told = metadata_of(data) if whole else Metadata()
         return Loaded(sample, sha256, faces, None, tuple(found), size, told)
 

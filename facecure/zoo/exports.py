@@ -120,8 +120,8 @@ def calibrating_faces(spec: ExtractorSpec, folder: Path, detector: FaceFinder | 
     Pictures are taken at equal steps; such as have no face are left out. Raises `InputError` where none is left, or a
     detector is needed and missing.
     """
-    if spec.geometry.mode == "align" and detector is None:
-        raise InputError(f"{spec.name} aligns faces: name yunet of the zoo or a YuNet ONNX file with --detector")
+    if spec.geometry.found and detector is None:
+        raise InputError(f"{spec.name} needs a detector: name yunet of the zoo or a YuNet ONNX file with --detector")
     samples, *_ = read_samples(folder)
     some = [samples[i] for i in spread(len(samples))]
     _, faces, excluded = stack_faces(some, spec.geometry, detector, available_threads())

@@ -213,6 +213,10 @@ CHANGES_EMBEDDINGS = {
     "template": (CONTRACT, ("38.2946", "38.2947")),
     "region": (CONTRACT, ("[8, 0, 104, 112]", "[8, 0, 104, 111]")),
     "border": (CONTRACT, (MODE, MODE + '\nborder = "replicate"')),
+    "box": (SHORTEST, ("size = 48 }", 'size = 48 }\nface = { mode = "box" }')),
+    "margin": (
+        SHORTEST.replace("size = 48 }", 'size = 48 }\nface = { mode = "box" }'), ('"box"', '"box", margin = 2')
+    ),
     "mode": (SHORTEST, ("size = 48 }", "size = 48 }\n" + ALIGN)),
     "interpolation": (SHORTEST, ("name", 'interpolation = "bicubic"\nname')),
     "padding": (SHORTEST, ("name", "padding = 0.1\nname")),

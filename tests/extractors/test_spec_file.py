@@ -17,6 +17,7 @@ ROBUST = RobustTraining(
 GEOMETRIES = {
     "crop": FaceGeometry(160, 120, interpolation="bicubic", padding=0.125, stretch=True, border="replicate"),
     "align": FaceGeometry(96, 112, "align", (112.0, 112.0), TEMPLATE, (8.0, 0.0, 104.0, 112.0)),
+    "box": FaceGeometry(160, 160, "box", interpolation="bicubic", margin=32),
 }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facecure.errors import InputError
 from facecure.pictures.align import align_matrix, cut_face, similarity, stretch
 from facecure.types import FaceGeometry
 
@@ -213,3 +214,51 @@ def test_stretching_twice_is_fawkes_face_tensor(golden):
         photo, expected = units["faces/photo"], units["faces/v10_noalign_cropped"][0]
     tensor = FaceGeometry(112, 112, interpolation="bicubic", stretch=True)
     np.testing.assert_array_equal(cut_face(cut_face(photo, tensor, None), tensor, None), expected)
+
+
+def extracted(picture: np.ndarray, box, margin: int, side: int) -> np.ndarray:
+    """facenet-pytorch's `extract_face` for a Pillow picture, step by step."""
+    add = [margin * (box[2] - box[0]) / (side - margin), margin * (box[3] - box[1]) / (side - margin)]
+    height, width = picture.shape[:2]
+    corners = (
+        int(max(box[0] - add[0] / 2, 0)), int(max(box[1] - add[1] / 2, 0)),
+        int(min(box[2] + add[0] / 2, width)), int(min(box[3] + add[1] / 2, height)),
+    )  # fmt: skip
+    return np.array(Image.fromarray(picture).crop(corners).resize((side, side), Image.Resampling.BILINEAR))
+
+
+@pytest.mark.parametrize("margin", [0, 32, 44])
+@pytest.mark.parametrize(
+    "box",
+    [(40.2, 30.7, 130.9, 150.1), (-5.0, -9.5, 60.0, 70.0), (150.0, 120.0, 230.0, 190.0), (10.0, 10.0, 11.5, 11.5)],
+    ids=["inside", "beyond the first corner", "beyond the last corner", "tiny"],
+)
+def test_a_box_is_cut_with_its_margin_as_facenet_pytorch_does(box, margin):
+    picture = smooth(160, 200)
+    found = cut_face(picture, FaceGeometry(160, 160, "box", margin=margin), None, np.array(box))
+    np.testing.assert_array_equal(found, extracted(picture, box, margin, 160))
+
+
+def test_a_box_outside_of_the_picture_holds_no_face():
+    with pytest.raises(np.linalg.LinAlgError, match="no pixel"):
+        cut_face(smooth(40, 40), FaceGeometry(16, 16, "box"), None, np.array([50.0, 50, 60, 60]))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"mode": "crop", "margin": 8}, 'margin belongs to face mode "box"'),
+        ({"mode": "box", "margin": 16}, "fewer than its sides, not 16"),
+        ({"mode": "box", "margin": -1}, "fewer than its sides, not -1"),
+        ({"mode": "box", "padding": 0.1}, 'do not belong to face mode "box"'),
+        ({"mode": "box", "template": ARCFACE}, 'belong to face mode "align"'),
+    ],
+)
+def test_what_a_box_cannot_have_is_named(options, says):
+    with pytest.raises(InputError, match=says):
+        FaceGeometry(16, 16, **options)
+
+
+def test_digests_of_geometries_without_a_margin_are_what_they_were():
+    assert "margin" not in FaceGeometry(16, 16).values()
+    assert FaceGeometry(16, 16, "box", margin=2).digest != FaceGeometry(16, 16, "box").digest
