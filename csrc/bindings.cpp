@@ -200,6 +200,11 @@ py::dict build_info() {
   info["simd"] = simd_name(best_simd());
   info["simd_asked"] = simd_asked();
   info["vnni"] = has_vnni();
+#ifdef _OPENMP
+  info["openmp"] = true;
+#else
+  info["openmp"] = false;
+#endif
 #ifdef FACECURE_HAS_CUDA
   info["cuda"] = true;
 #else
