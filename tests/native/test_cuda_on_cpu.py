@@ -1,0 +1,69 @@
+"""The CUDA sources themselves, kernels and launches, on a CUDA runtime made of CPU threads: the CPU kernels' bits.
+
+With sanitizers: addresses and undefined behaviour for all, data races for the kernels that share memory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+CSRC = HERE.parents[1] / "csrc"
+CUDA = ("cloak_steps.cu", "warp_faces.cu")
+CPU = ("dssim.cpp", "fawkes_step.cpp", "lowkey_step.cpp", "simd.cpp", "warp_faces.cpp", "warp_row.cpp")
+FLAGS = "-std=c++20 -O1 -g -ffp-contract=off -w -pthread"
+COMPILER = os.environ.get("CXX") or shutil.which("c++")
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler: the CUDA sources are NOT tested here; set CXX")
+
+
+def as_cpp(cuda: str) -> str:
+    """Return CUDA source as C++ for cuda_runtime.h: launches and memory whose size a launch decides."""
+    cuda = re.sub(r"extern __shared__ ([\w ]+?) (\w+)\[\];", r"auto* \2 = reinterpret_cast<\1*>(cuda_on_cpu::dynamic.get());", cuda)
+    return re.sub(r"(\w+(?:<\w+>)?)<<<(.*?)>>>\(", r"cuda_on_cpu::Launch(\1, \2)(", cuda, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """Return a function that builds the program of cuda_on_cpu.cpp with sanitizers, once each."""
+    built: dict[str, Path] = {}
+
+    def make(sanitizers: str) -> Path:
+        if sanitizers not in built:
+            folder = tmp_path_factory.mktemp("cuda_on_cpu")
+            for name in CUDA:
+                (folder / f"{name}.cpp").write_text(as_cpp((CSRC / name).read_text(encoding="utf-8")), encoding="utf-8")
+            sources = [HERE / "cuda_on_cpu.cpp", *(CSRC / name for name in CPU), *folder.glob("*.cu.cpp")]
+            options = [*FLAGS.split(), f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", f"-I{HERE}", f"-I{CSRC}"]
+            program = folder / "cuda_on_cpu"
+            done = subprocess.run(
+                [COMPILER, *options, *sources, "-o", program], capture_output=True, text=True, check=False
+            )
+            assert (done.returncode, done.stderr) == (0, "")
+            built[sanitizers] = program
+        return built[sanitizers]
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("case", "sanitizers"),
+    [
+        ("warp_faces", "address,undefined"),
+        ("dssim_planes", "address,undefined"),
+        ("fawkes_step", "address,undefined"),
+        ("lowkey_step", "address,undefined"),
+        ("warp_faces", "thread"),
+        ("dssim_planes", "thread"),
+    ],
+)
+def test_a_cuda_source_has_the_bits_of_the_cpu_kernel(build, case, sanitizers):
+    done = subprocess.run([build(sanitizers), case], capture_output=True, text=True, check=False)
+    assert re.fullmatch(rf"{case}: [1-9]\d* values compared, 0 differ\n", done.stdout), done.stdout + done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
