@@ -1,7 +1,8 @@
 """`python bench/run.py NAME [--quick]`: one benchmark, correctness first, then time; ends with one JSON line.
 
 The line has name, ours_s, reference_s, ratio = reference / ours, target and correct; all measured in this run. The full
-run also writes bench/results/NAME.json with machine, versions and commit. `--quick` stays under a minute.
+run also writes bench/results/NAME.json with machine, versions and commit. Where FACECURE_SIMD or another variable holds
+the machine to less than it has, the file is NAME.avx2.json or NAME.masked.json. `--quick` stays under a minute.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ BENCHMARKS = (
 )  # fmt: skip
 
 
+def results_file(name: str, masks: dict[str, str]) -> Path:
+    """Return where the results of a benchmark belong, given the variables that were set."""
+    kind = f".{masks.get('FACECURE_SIMD', 'masked')}" if masks else ""
+    return HERE / "results" / f"{name}{kind}.json"
+
+
 def main() -> int:
     """Run one benchmark and return 0 where its result is correct."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -34,8 +41,9 @@ def main() -> int:
     if not asked.quick:
         commit = subprocess.run(["git", "-C", HERE, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
         full = result | {"environment": environment(), "checkout": commit.stdout.strip() or "unknown"}
-        (HERE / "results").mkdir(exist_ok=True)
-        (HERE / "results" / f"{asked.name}.json").write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
+        file = results_file(asked.name, full["environment"]["cpu_masks"])
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result))
     return 0 if result["correct"] else 1
 

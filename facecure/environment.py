@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +24,10 @@ EXTRAS = {
     "heif": ("pillow-heif",),
     "parquet": ("pyarrow",),
 }
+# Variables by which the libraries below, and the kernels, are held to less than the processor has.
+_MASKS = (
+    "FACECURE_SIMD", "ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE"
+)  # fmt: skip
 _BASE = ("facecure", "numpy", "pillow", "opencv-python-headless")
 
 
@@ -45,9 +50,11 @@ def environment() -> dict[str, Any]:
         "cpu": _cpu_info("model name") or platform.processor() or "unknown",
         "cpu_simd": _simd(build),
         "cpu_bf16": has_bf16(),
+        "cpu_masks": {name: os.environ[name] for name in _MASKS if os.environ.get(name, "auto") not in ("", "auto")},
         "cpu_flags": _cpu_flags(),
         "threads": budget.threads,
         "threads_by": budget.why,
+        "openmp": build["openmp"],
         "cuda_built": build["cuda"],  # the devices are `info`'s to ask for: that starts the driver
         "commit": build["commit"] or "unknown",
         "versions": {package: found for package in packages if (found := version_of(package))},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,27 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-import facecure  # noqa: F401  # before torch: it says how OpenMP waits
+from facecure import _core  # before torch: facecure says how OpenMP waits
 
 SHARED = {"assets": "FACECURE_ASSETS", "golden": "FACECURE_GOLDEN"}
+
+
+# What the kernels and the scan are written for beside the scalar bodies, which run everywhere.
+X86 = platform.machine() == "x86_64"
+KERNELS, SCANS = (["avx2", "avx512"], ["avx2", "avxvnni", "avx512vnni"]) if X86 else ([], ["neon"])
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say which native bodies no test of this run could reach."""
+    build = _core.build_info()
+    missing = KERNELS[["scalar", *KERNELS].index(build["simd"]) :]
+    if hasattr(_core, "scan_bodies"):
+        here = [name for name, _ in _core.scan_bodies()]
+        missing += [f"scan in {name}" for name in SCANS if name not in here]
+    asked = build["simd_asked"]
+    why = "this processor lacks them" if asked == "auto" else f"FACECURE_SIMD={asked} or the processor rules them out"
+    terminalreporter.section("instruction sets")
+    terminalreporter.line(f"NOT TESTED: {', '.join(missing)} ({why})" if missing else "all bodies were at hand")
 
 
 def _shared(name: str) -> Path:

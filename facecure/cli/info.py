@@ -17,7 +17,8 @@ def info() -> None:
     found["cuda_devices"] = count or f"0: {reason}"
     table = Table("", "", show_header=False, box=None)
     found["threads"] = f"{found['threads']} ({found['threads_by']})"
-    for key in ("python", "platform", "cpu", "cpu_simd", "cpu_bf16", "threads", "cuda_built", "cuda_devices", "commit"):
+    rows = ("python", "platform", "cpu", "cpu_simd", "cpu_bf16", "threads", "openmp", "cuda_built", "cuda_devices", "commit")
+    for key in rows:
         table.add_row(key.replace("_", " "), str(found[key]))
     table.add_row("packages", ", ".join(f"{name} {version}" for name, version in found["versions"].items()))
     for extra, packages in EXTRAS.items():
