@@ -21,8 +21,9 @@ const char* simd_asked();
 }  // namespace facecure
 
 // Marks a function compiled for one instruction set. Each kernel is written once as a FACECURE_INLINE body
-// and instantiated inside such functions; elsewhere than x86-64 with GCC or Clang only the scalar one exists.
-#if defined(__x86_64__) && defined(__GNUC__)
+// and instantiated inside such functions; elsewhere than x86-64 with GCC or Clang, and where FACECURE_SCALAR_ONLY is
+// defined, only the scalar one exists.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(FACECURE_SCALAR_ONLY)
 #define FACECURE_X86 1
 #define FACECURE_AVX2 __attribute__((target("avx2")))
 #define FACECURE_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))

@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 CSRC = HERE.parents[1] / "csrc"
 CUDA = ("cloak_steps.cu", "warp_faces.cu")
 CPU = ("dssim.cpp", "fawkes_step.cpp", "lowkey_step.cpp", "simd.cpp", "warp_faces.cpp", "warp_row.cpp")
-FLAGS = "-std=c++20 -O1 -g -ffp-contract=off -w -pthread -fno-sanitize-recover=all"
+FLAGS = "-DFACECURE_SCALAR_ONLY -std=c++20 -O1 -g1 -ffp-contract=off -w -Wno-psabi -pthread -fno-sanitize-recover=all"
 COMPILER = os.environ.get("CXX") or shutil.which("c++")
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="CUDA sources NOT TESTED: no C++ compiler; set CXX")
