@@ -336,6 +336,7 @@ def test_info_lists_versions_and_every_extra():
     assert f"numpy {np.__version__}" in done.stdout
     assert re.search(r"threads +1 \(\d+ CPUs?.*, OMP_NUM_THREADS=1\)", done.stdout)
     assert re.search(r"cpu simd\s+(avx512|avx2|scalar)", done.stdout)
+    assert re.search(r"openmp\s+(yes|no: the kernels run on one thread)", done.stdout)
 
 
 def test_the_extras_are_those_of_the_project_file():

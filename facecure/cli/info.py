@@ -17,6 +17,7 @@ def info() -> None:
     found["cuda_devices"] = count or f"0: {reason}"
     table = Table("", "", show_header=False, box=None)
     found["threads"] = f"{found['threads']} ({found['threads_by']})"
+    found["openmp"] = "yes" if found["openmp"] else "no: the kernels run on one thread"
     rows = ("python", "platform", "cpu", "cpu_simd", "cpu_bf16", "threads", "openmp", "cuda_built", "cuda_devices", "commit")
     for key in rows:
         table.add_row(key.replace("_", " "), str(found[key]))
