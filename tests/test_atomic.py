@@ -66,7 +66,7 @@ def test_what_cannot_be_written_is_an_error_naming_it(tmp_path):
 def test_one_process_at_a_time_is_in_a_folder(tmp_path):
     folder = tmp_path / "new" / "run"
     code = "import sys, pathlib, facecure.atomic as a\nwith a.alone(pathlib.Path(sys.argv[1])): print('in')"
-    command = [sys.executable, "-c", code, str(folder)]
+    command = [sys.executable, "-P", "-c", code, str(folder)]
     with alone(folder):
         other = subprocess.run(command, capture_output=True, text=True, check=False)
         assert other.returncode == 1

@@ -20,7 +20,7 @@ HERE = SETS[: SETS.index(_core.build_info()["simd"]) + 1]
 def python(code: str, simd: str) -> subprocess.CompletedProcess[str]:
     """Run Python with FACECURE_SIMD in a process of its own: the extension reads it once."""
     given = os.environ | {"FACECURE_SIMD": simd}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=given, check=False)
+    return subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, env=given, check=False)
 
 
 @pytest.mark.parametrize("simd", ["avx", "AVX2", "scalar,avx2"])

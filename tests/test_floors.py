@@ -68,7 +68,7 @@ def test_imports_go_down(file):
 def test_import_is_light():
     heavy = ["torch", "onnxruntime", "faiss", "openvino", "nvidia.dali", "tensorrt", "pyarrow", "cv2", "sklearn"]
     code = f"import sys, facecure; dir(facecure); print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

@@ -18,7 +18,9 @@ def info() -> None:
     table = Table("", "", show_header=False, box=None)
     found["threads"] = f"{found['threads']} ({found['threads_by']})"
     found["openmp"] = "yes" if found["openmp"] else "no: the kernels run on one thread"
-    rows = ("python", "platform", "cpu", "cpu_simd", "cpu_bf16", "threads", "openmp", "cuda_built", "cuda_devices", "commit")
+    rows = (
+        "python", "platform", "cpu", "cpu_simd", "cpu_bf16", "threads", "openmp", "cuda_built", "cuda_devices", "commit"
+    )  # fmt: skip
     for key in rows:
         table.add_row(key.replace("_", " "), str(found[key]))
     table.add_row("packages", ", ".join(f"{name} {version}" for name, version in found["versions"].items()))

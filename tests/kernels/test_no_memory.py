@@ -52,5 +52,5 @@ CASES = {  # a job of so many rows as it has at least, whose scratch is larger t
 @pytest.mark.parametrize(("spare", "given", "call"), CASES.values(), ids=CASES)
 def test_no_memory_is_a_memory_error(spare, given, call):
     script = f"{STARTED}\n{given}\nlimited({spare})\ntry:\n    {call}\nexcept MemoryError:\n    print('lives')\n"
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    ran = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (0, "lives\n"), ran.stderr

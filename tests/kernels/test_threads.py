@@ -127,5 +127,7 @@ def test_an_absurd_number_ends_no_process(threads):
 def test_openmp_is_told_not_to_wait_on_the_spot_unless_somebody_chose(given, spins):
     own = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     script = "import facecure, os; print(os.environ.get('GOMP_SPINCOUNT'))"
-    done = subprocess.run([sys.executable, "-c", script], env=own | given, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], env=own | given, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == spins

@@ -271,7 +271,7 @@ def test_a_fifo_among_pictures_stops_nothing_and_nobody(levels, tmp_path):
         "for item in load_faces(samples, [FaceGeometry(4, 4)], None, 2):\n"
         "    if item.excluded: print(item.sample.path.name, item.excluded.reason)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-P", "-c", program, tmp_path], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (0, "3a.png unreadable: a FIFO, no file\n")
 
 
