@@ -1,6 +1,8 @@
 // Python's way in: checks, releases the GIL, calls. No arithmetic.
 #include <algorithm>
 #include <array>
+#include <initializer_list>
+#include <tuple>
 #include <variant>
 
 #include "bindings.h"
@@ -9,6 +11,7 @@
 #include "near_rows.h"
 #include "normalise_faces.h"
 #include "quantize.h"
+#include "scan_body.h"
 #include "segment_nearest.h"
 #include "simd.h"
 #include "warp_faces.h"
@@ -105,19 +108,37 @@ void warp_on_device(std::uintptr_t pictures, std::uintptr_t matrices, std::uintp
 }
 #endif
 
-py::tuple quantized(const Array<float>& vectors, int threads) {
-  require(vectors.ndim() == 2 && threads > 0, "vectors must be (N, D), threads positive");
-  const py::ssize_t rows = vectors.shape(0), size = vectors.shape(1), padded = (size + 3) / 4 * 4;
-  Array<std::int8_t> codes({rows, padded});
-  Array<std::int32_t> sums(rows);
-  Array<double> scale(rows), square(rows), lost(rows);
+void require_index(const std::optional<Array<std::int64_t>>& index, py::ssize_t rows) {
+  if (!index) return;
+  require(index->ndim() == 1, "index must be one-dimensional");
+  const auto at = index->unchecked<1>();
+  for (py::ssize_t i = 0; i < at.shape(0); ++i) require(at(i) >= 0 && at(i) < rows, "index must point into vectors");
+}
+
+py::tuple quantized(const Array<float>& vectors, const std::optional<Array<std::int64_t>>& index, int limit, int threads,
+                    const std::optional<std::string>& simd) {
+  require(vectors.ndim() == 2 && limit > 0 && limit <= 127 && threads > 0,
+          "vectors must be (N, D), limit 1 to 127, threads positive");
+  require_index(index, vectors.shape(0));
+  const py::ssize_t count = index ? index->shape(0) : vectors.shape(0), width = vectors.shape(1);
+  const py::ssize_t size = (width + code_block - 1) / code_block * code_block;
+  Array<std::int8_t> codes({count, size});
+  Array<std::int32_t> sums(count);
+  Array<double> scale(count), square(count), lost(count);
+  const Quantize job{vectors.data(), index ? index->data() : nullptr, count, width, size, limit, threads, parse_simd(simd)};
   const Quantized result{codes.mutable_data(), sums.mutable_data(), scale.mutable_data(), square.mutable_data(),
                          lost.mutable_data()};
   {
     py::gil_scoped_release release;
-    quantize(vectors.data(), rows, size, padded, threads, result);
+    quantize(job, result);
   }
   return py::make_tuple(codes, sums, scale, square, lost);
+}
+
+float magnitude(const Array<float>& values, int threads) {
+  require(threads > 0, "threads must be positive");
+  py::gil_scoped_release release;
+  return largest_magnitude(values.data(), values.size(), threads, best_simd());
 }
 
 void require_starts(const Array<std::int64_t>& starts, py::ssize_t first, py::ssize_t last) {
@@ -126,30 +147,62 @@ void require_starts(const Array<std::int64_t>& starts, py::ssize_t first, py::ss
     require(s(i) >= first && s(i) <= last && (i == 0 || s(i) >= s(i - 1)), "starts must ascend within the rows");
 }
 
-std::optional<py::tuple> rows_near(const Array<std::uint32_t>& probes, const Array<float>& probe_scale, const Array<float>& error,
-                    const Array<std::int8_t>& rows, const Array<std::int32_t>& sums, const Array<float>& row_scale,
-                    const Array<float>& half, const std::optional<Array<std::int64_t>>& labels,
-                    const std::optional<Array<std::int64_t>>& own, Array<float>& best,
-                    Array<std::int64_t>& best_label, std::int64_t most, int threads) {
-  require(has_vnni(), "this CPU has no eight-bit products (AVX512-VNNI)");
-  require(rows.ndim() == 2 && rows.shape(1) % 4 == 0 && rows.shape(1) <= 1 << 17, "rows must be (R, D), 4 | D ≤ 2^17");
-  const py::ssize_t n = probe_scale.size(), count = rows.shape(0), size = rows.shape(1);
-  require(n < 1ll << 31 && count < 1ll << 31, "at most 2^31 probes and rows at a time");
-  require(probes.ndim() == 3 && probes.shape(0) == (n + probe_panel - 1) / probe_panel &&
-              probes.shape(1) == size / 4 && probes.shape(2) == probe_panel,
-          "probes must be packed, (panels, D / 4, 32)");
-  require(error.size() == n && best.size() == 2 * n && best_label.size() == n && (!own || own->size() == n),
-          "error, own, best and best_label must have a value per probe, best two");
-  require(sums.size() == count && row_scale.size() == count && half.size() == count &&
-              (!labels || labels->size() == count) && labels.has_value() == own.has_value() && threads > 0,
-          "sums, scale, half and labels must have a value per row; labels come with own; threads positive");
-  const NearRows job{probes.data(), probe_scale.data(), error.data(), rows.data(), sums.data(), row_scale.data(),
-                     half.data(),   labels ? labels->data() : nullptr, own ? own->data() : nullptr, n, count, size,
-                     most, threads, best.mutable_data(), best_label.mutable_data()};
+const ScanBody& parse_body(const std::optional<std::string>& name) {
+  if (!name) return *scan_bodies().back();
+  for (const ScanBody* body : scan_bodies())
+    if (*name == body->name) return *body;
+  throw py::value_error("simd names no body of the scan that this CPU has and FACECURE_SIMD allows");
+}
+
+// Name, largest code: the best last.
+py::list bodies() {
+  py::list found;
+  for (const ScanBody* body : scan_bodies()) found.append(py::make_tuple(body->name, body->limit));
+  return found;
+}
+
+template <class T>
+bool has_shape(const Array<T>& array, std::initializer_list<py::ssize_t> shape) {
+  return array.ndim() == py::ssize_t(shape.size()) && std::equal(shape.begin(), shape.end(), array.shape());
+}
+
+// vectors, index or None, codes, sums, scale
+using Coded = std::tuple<Array<float>, std::optional<Array<std::int64_t>>, Array<std::int8_t>, Array<std::int32_t>,
+                         Array<float>>;
+
+CodedVectors coded(const Coded& given) {
+  const auto& [vectors, index, codes, sums, scale] = given;
+  require(vectors.ndim() == 2, "vectors must be (N, D)");
+  require_index(index, vectors.shape(0));
+  const py::ssize_t count = index ? index->shape(0) : vectors.shape(0), width = vectors.shape(1);
+  const py::ssize_t size = (width + code_block - 1) / code_block * code_block;
+  require(width <= 1 << 17 && count < 1ll << 31, "at most 2^17 values a vector and 2^31 vectors at a time");
+  require(has_shape(codes, {count, size}), "codes must be (N, D), D up to a multiple of 16");
+  require(has_shape(sums, {count}) && has_shape(scale, {count}), "sums and scale must have a value per vector");
+  return {vectors.data(), index ? index->data() : nullptr, codes.data(), sums.data(), scale.data(), count, width, size};
+}
+
+std::optional<py::tuple> rows_near(const Coded& probes, const Coded& rows, const Array<float>& half,
+                                   const Array<float>& coarse, const Array<float>& fine,
+                                   const std::optional<Array<std::int64_t>>& labels,
+                                   const std::optional<Array<std::int64_t>>& own, Array<float>& best,
+                                   Array<std::int64_t>& best_label, std::int64_t most, int threads,
+                                   const std::optional<std::string>& simd) {
+  const ScanBody& body = parse_body(simd);
+  const CodedVectors x = coded(probes), y = coded(rows);
+  require(x.width == y.width, "probes and rows must have as many values");
+  require(has_shape(coarse, {x.count}) && has_shape(fine, {x.count}) && (!own || has_shape(*own, {x.count})) &&
+              has_shape(best, {x.count, 2}) && has_shape(best_label, {x.count}),
+          "coarse, fine, own, best and best_label must have a value per probe, best two");
+  require(has_shape(half, {y.count}) && (!labels || has_shape(*labels, {y.count})) &&
+              labels.has_value() == own.has_value() && threads > 0,
+          "half and labels must have a value per row; labels come with own; threads positive");
+  const NearRows job{x, y, half.data(), coarse.data(), fine.data(), labels ? labels->data() : nullptr,
+                     own ? own->data() : nullptr, most, threads, best.mutable_data(), best_label.mutable_data()};
   std::optional<std::vector<std::vector<NearRow>>> found;
   {
     py::gil_scoped_release release;
-    found = near_rows(job);
+    found = near_rows(job, body);
   }
   if (!found) return std::nullopt;
   py::ssize_t total = 0;
@@ -199,12 +252,12 @@ py::dict build_info() {
   info["compiler"] = __VERSION__;
   info["simd"] = simd_name(best_simd());
   info["simd_asked"] = simd_asked();
-  info["vnni"] = has_vnni();
 #ifdef _OPENMP
   info["openmp"] = true;
 #else
   info["openmp"] = false;
 #endif
+  info["scan"] = scan_bodies().back()->name;
 #ifdef FACECURE_HAS_CUDA
   info["cuda"] = true;
 #else
@@ -241,12 +294,17 @@ PYBIND11_MODULE(_core, module) {
   module.def("cuda_device_of", &cuda_device_of, py::arg("address"));
   module.def("cuda_order", &cuda_order, py::kw_only(), py::arg("device"), py::arg("before"), py::arg("after"));
 #endif
-  module.def("quantize", &quantized, py::kw_only(), py::arg("vectors"), py::arg("threads"));
-  module.def("near_rows", &rows_near, py::kw_only(), py::arg("probes"), py::arg("probe_scale"), py::arg("error"),
-             py::arg("rows"), py::arg("sums"), py::arg("row_scale"), py::arg("half"), py::arg("labels"),
-             py::arg("own"), py::arg("best"), py::arg("best_label"), py::arg("most"), py::arg("threads"));
-  module.def("segment_nearest", &nearest_of_segments, py::kw_only(), py::arg("probes"), py::arg("rows"),
-             py::arg("members"), py::arg("starts"), py::arg("probe"), py::arg("segment"), py::arg("threads"));
+  module.def("quantize", &quantized, py::kw_only(), py::arg("vectors").noconvert(), py::arg("index").noconvert(),
+             py::arg("limit"), py::arg("threads"), py::arg("simd"));
+  module.def("largest_magnitude", &magnitude, py::kw_only(), py::arg("values").noconvert(), py::arg("threads"));
+  module.def("scan_bodies", &bodies);
+  module.def("near_rows", &rows_near, py::kw_only(), py::arg("probes").noconvert(), py::arg("rows").noconvert(),
+             py::arg("half").noconvert(), py::arg("coarse").noconvert(), py::arg("fine").noconvert(),
+             py::arg("labels").noconvert(), py::arg("own").noconvert(), py::arg("best").noconvert(),
+             py::arg("best_label").noconvert(), py::arg("most"), py::arg("threads"), py::arg("simd"));
+  module.def("segment_nearest", &nearest_of_segments, py::kw_only(), py::arg("probes").noconvert(),
+             py::arg("rows").noconvert(), py::arg("members"), py::arg("starts"), py::arg("probe"), py::arg("segment"),
+             py::arg("threads"));
   bind_cloaks(module);
   module.def("build_info", &build_info);
   module.def("cuda_devices", &devices);

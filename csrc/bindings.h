@@ -15,8 +15,10 @@ namespace facecure {
 
 namespace py = pybind11;
 
+// Without forcecast: a dtype that would lose values is an error. One that would not, or another order, is copied, except
+// where the argument is noconvert(): always where it is written to.
 template <class T>
-using Array = py::array_t<T, py::array::c_style>;  // no forcecast: another dtype is an error, not a copy
+using Array = py::array_t<T, py::array::c_style>;
 
 inline void require(bool holds, const char* message) {
   if (!holds) throw py::value_error(message);

@@ -1,45 +1,51 @@
-// The rows of a gallery whose score, from eight-bit products, may reach what each probe has found so far.
+// The rows of a gallery whose score may reach what each probe has found so far.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <vector>
 
+#include "scan_body.h"
+
 namespace facecure {
 
-constexpr int probe_panel = 32;  // probes side by side in two registers
+// Float32 vectors within a table, and their codes.
+struct CodedVectors {
+  const float* table;         // (…, width)
+  const std::int64_t* index;  // (count): where in the table; null: the first ones
+  const std::int8_t* codes;   // (count, size), within the body's limit
+  const std::int32_t* sums;   // (count): Σ codes
+  const float* scale;         // (count)
+  std::int64_t count;
+  std::int64_t width;
+  std::int64_t size;  // width up to a multiple of code_block
+
+  const float* vector(std::int64_t i) const { return table + (index ? index[i] : i) * width; }
+};
 
 struct NearRows {
-  const std::uint32_t* probes;  // (panels, size / 4, probe_panel): four codes + 128 each
-  const float* probe_scale;     // (n)
-  const float* error;           // (n): how far a score may lie from the true one
-  const std::int8_t* rows;      // (count, size)
-  const std::int32_t* sums;     // (count): Σ codes of a row
-  const float* row_scale;       // (count)
-  const float* half;            // (count): |y|²/2, taken off each score
-  const std::int64_t* labels;   // (count), or null: nothing is left out and `best` stays
-  const std::int64_t* own;      // (n): rows of this label are left out
-  std::int64_t n;
-  std::int64_t count;
-  std::int64_t size;  // a multiple of 4
-  std::int64_t most;  // pairs to hold, about; at least one row's
+  CodedVectors probes;
+  CodedVectors rows;
+  const float* half;           // (rows): |y|²/2, taken off each score
+  const float* coarse;         // (probes): how far a score of codes may lie from the true one
+  const float* fine;           // (probes): how far a score of float32 vectors may
+  const std::int64_t* labels;  // (rows), or null: nothing is left out and `best` stays
+  const std::int64_t* own;     // (probes): rows of this label are left out
+  std::int64_t most;           // pairs to hold, about; at least one row's
   int threads;
-  float* best;               // (n, 2): lower bounds of the best true scores of two different labels so far
-  std::int64_t* best_label;  // (n): label of the first
+  float* best;               // (probes, 2): lower bounds of the best true scores of two different labels so far
+  std::int64_t* best_label;  // (probes): label of the first
 };
 
 struct NearRow {
   std::int32_t probe;
   std::int32_t row;
-  float score;
+  float score;  // of the float32 vectors
 };
-
-// Whether this CPU multiplies eight-bit integers four at a time (AVX512-VNNI). Without it near_rows must not be called.
-bool has_vnni();
 
 // Returns, task by task in the order of probes, every pair whose true score may reach best[1], or best[0] among rows of
 // the first label; raises `best` on the way. Nothing where that would be more than `most`: ask again with fewer rows,
-// what `best` has risen to holds.
-std::optional<std::vector<std::vector<NearRow>>> near_rows(const NearRows& job);
+// what `best` has risen to holds. Throws std::bad_alloc without memory.
+std::optional<std::vector<std::vector<NearRow>>> near_rows(const NearRows& job, const ScanBody& body);
 
 }  // namespace facecure

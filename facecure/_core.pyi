@@ -114,7 +114,12 @@ def dlpack_view(
     capsule: object,
 ) -> tuple[int, list[int], list[int] | None, int, int, int, int]: ...
 def quantize(
-    *, vectors: npt.NDArray[np.float32], threads: int
+    *,
+    vectors: npt.NDArray[np.float32],
+    index: npt.NDArray[np.int64] | None,
+    limit: int,
+    threads: int,
+    simd: str | None,
 ) -> tuple[
     npt.NDArray[np.int8],
     npt.NDArray[np.int32],
@@ -122,21 +127,31 @@ def quantize(
     npt.NDArray[np.float64],
     npt.NDArray[np.float64],
 ]: ...
+def largest_magnitude(*, values: npt.NDArray[np.float32], threads: int) -> float: ...
+def scan_bodies() -> list[tuple[str, int]]: ...
+
+_Coded = tuple[
+    npt.NDArray[np.float32],
+    npt.NDArray[np.int64] | None,
+    npt.NDArray[np.int8],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.float32],
+]
+
 def near_rows(
     *,
-    probes: npt.NDArray[np.uint32],
-    probe_scale: npt.NDArray[np.float32],
-    error: npt.NDArray[np.float32],
-    rows: npt.NDArray[np.int8],
-    sums: npt.NDArray[np.int32],
-    row_scale: npt.NDArray[np.float32],
+    probes: _Coded,
+    rows: _Coded,
     half: npt.NDArray[np.float32],
+    coarse: npt.NDArray[np.float32],
+    fine: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64] | None,
     own: npt.NDArray[np.int64] | None,
     best: npt.NDArray[np.float32],
     best_label: npt.NDArray[np.int64],
     most: int,
     threads: int,
+    simd: str | None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]] | None: ...
 def segment_nearest(
     *,

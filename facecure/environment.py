@@ -62,9 +62,9 @@ def environment() -> dict[str, Any]:
 
 
 def _simd(build: dict[str, Any]) -> str:
-    """Return the instruction set that the kernels use, and who chose it where it is not simply the best one."""
+    """Return the instruction sets of the kernels and of the scan, and who chose where it is not simply the best one."""
     chosen = "" if build["simd_asked"] == "auto" else f" (FACECURE_SIMD={build['simd_asked']})"
-    return str(build["simd"]) + (" + vnni" if build["vnni"] else "") + chosen
+    return f"{build['simd']}, scan in {build['scan']}{chosen}"
 
 
 def _cpu_flags() -> list[str]:

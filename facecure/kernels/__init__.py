@@ -20,12 +20,13 @@ from facecure.kernels.normalise import normalise_faces as normalise_faces
 from facecure.kernels.normalise import normalise_faces_numpy as normalise_faces_numpy
 from facecure.kernels.scan import Quantized as Quantized
 from facecure.kernels.scan import Reach as Reach
-from facecure.kernels.scan import has_vnni as has_vnni
+from facecure.kernels.scan import ScanBody as ScanBody
+from facecure.kernels.scan import largest_magnitude as largest_magnitude
 from facecure.kernels.scan import near_rows as near_rows
 from facecure.kernels.scan import near_rows_numpy as near_rows_numpy
-from facecure.kernels.scan import near_scores as near_scores
 from facecure.kernels.scan import quantize as quantize
 from facecure.kernels.scan import quantize_numpy as quantize_numpy
+from facecure.kernels.scan import scan_bodies as scan_bodies
 from facecure.kernels.search import segment_nearest as segment_nearest
 from facecure.kernels.search import segment_nearest_numpy as segment_nearest_numpy
 from facecure.kernels.threads import available_threads as available_threads

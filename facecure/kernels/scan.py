@@ -14,29 +14,33 @@ from facecure import _core
 from facecure.kernels.threads import thread_count
 from facecure.types import F32, F64, I64
 
-_PANEL = 32  # probes that the native scan keeps side by side
+_BLOCK = 16  # codes are padded to a multiple
+
+
+@dataclass(frozen=True, slots=True)
+class ScanBody:
+    """One way to multiply small integers: its instruction set, and the largest code it can sum without overflow."""
+
+    name: str
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
 class Quantized:
-    """Vectors as scale × codes: `codes` int8 (N, D up to a multiple of 4) in −127…127, `sums` int32 (N,) of them.
+    """Vectors as scale × codes: `codes` int8 (N, D up to a multiple of 16) in −limit…limit, `sums` int32 (N,) of them.
 
-    `scale`, `square` (squared length of the vector) and `lost` (of vector − scale × codes) are float64 (N,).
+    `scale`, `square` (squared length of the vector) and `lost` (of vector − scale × codes) are float64 (N,). Vector i is
+    `vectors[index[i]]`, or `vectors[i]` without an index.
     """
 
+    vectors: F32
+    index: I64 | None
+    limit: int
     codes: npt.NDArray[np.int8]
     sums: npt.NDArray[np.int32]
     scale: F64
     square: F64
     lost: F64
-
-    def packed(self) -> npt.NDArray[np.uint32]:
-        """Return the codes + 128 in fours, (panels, D / 4, 32): as `near_rows` reads probes."""
-        rows, size = self.codes.shape
-        fours = np.zeros((-(-rows // _PANEL) * _PANEL, size // 4), np.uint32)
-        fours[:rows] = self.codes.view(np.uint32)
-        panels = fours.reshape(-1, _PANEL, size // 4).transpose(0, 2, 1)
-        return np.ascontiguousarray(panels) ^ np.uint32(0x80808080)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,93 +73,109 @@ class Reach:
         self.label[:] = top[:, 0]
 
 
-def quantize(vectors: F32, *, threads: int = 0) -> Quantized:
-    """Return finite float32 (N, D) vectors quantised to nearest even, each by its largest |value| / 127."""
-    return Quantized(
-        *_core.quantize(vectors=np.ascontiguousarray(vectors), threads=thread_count(threads)),
-    )
+def scan_bodies() -> tuple[ScanBody, ...]:
+    """Return the bodies of `near_rows` that this CPU has and FACECURE_SIMD allows, the best last."""
+    return tuple(ScanBody(*body) for body in _core.scan_bodies())
 
 
-def quantize_numpy(vectors: F32) -> Quantized:
+def largest_magnitude(values: F32, *, threads: int = 0) -> float:
+    """Return the largest |value| of a contiguous float32 array, 0 of an empty one; inf or NaN where not all are finite."""
+    return _core.largest_magnitude(values=values, threads=thread_count(threads))
+
+
+def quantize(
+    vectors: F32, index: I64 | None = None, *, limit: int = 127, threads: int = 0, simd: str | None = None
+) -> Quantized:
+    """Return finite vectors, float32 (T, D) at `index` int64 (N,) or all, rounded to nearest even codes.
+
+    Each vector's largest |value| becomes ±`limit`. `simd` names an instruction set; all give the same bits.
+    """
+    vectors = np.ascontiguousarray(vectors)
+    threads = thread_count(threads)
+    made = _core.quantize(vectors=vectors, index=index, limit=limit, threads=threads, simd=simd)
+    return Quantized(vectors, index, limit, *made)
+
+
+def quantize_numpy(vectors: F32, index: I64 | None = None, *, limit: int = 127) -> Quantized:
     """Return what `quantize` returns, up to the order of float64 sums."""
-    wide = np.pad(vectors, ((0, 0), (0, -vectors.shape[1] % 4))).astype(np.float64)
+    vectors = np.ascontiguousarray(vectors)
+    chosen = vectors if index is None else vectors[index]
+    wide = np.pad(chosen, ((0, 0), (0, -chosen.shape[1] % _BLOCK))).astype(np.float64)
     largest = np.abs(wide).max(axis=1, initial=0)
-    inverse = np.divide(127, largest, out=np.zeros_like(largest), where=largest > 0)
+    inverse = np.divide(limit, largest, out=np.zeros_like(largest), where=largest > 0)
     codes = np.rint(wide * inverse[:, None])
-    scale = largest / 127
+    scale = largest / limit
     lost = np.square(wide - scale[:, None] * codes).sum(axis=1)
     whole = codes.astype(np.int8)
-    return Quantized(whole, whole.sum(axis=1, dtype=np.int32), scale, np.square(wide).sum(axis=1), lost)
-
-
-def has_vnni() -> bool:
-    """Return whether this CPU multiplies eight-bit integers four at a time (AVX512-VNNI), which `near_rows` needs."""
-    return bool(_core.build_info()["vnni"])
+    sums = whole.sum(axis=1, dtype=np.int32)
+    return Quantized(vectors, index, limit, whole, sums, scale, np.square(wide).sum(axis=1), lost)
 
 
 def near_rows(
     probes: Quantized,
-    packed: npt.NDArray[np.uint32],
     rows: Quantized,
-    error: F32,
+    coarse: F32,
+    fine: F32,
     reach: Reach,
     labels: I64 | None = None,
     own: I64 | None = None,
     *,
     most: int = 1 << 40,
     threads: int = 0,
+    simd: str | None = None,
 ) -> tuple[I64, I64, F32] | None:
-    """Return (probe, row, score), (P,) each: at least the pairs that, within `error`, may win given the final `reach`.
+    """Return (probe, row, score), (P,) each: at least the pairs that may win given the final `reach`; float32 scores.
 
-    `packed` is `probes.packed()`; the true score lies within `error` float32 (N,) of the scan's. With `labels` int64
-    (R,), rows labelled `own` int64 (N,) are left out and `reach` is raised in place; without, all rows are compared
-    with the second of `reach.best`, which stays. None where there are more than about `most` pairs: ask again with
-    fewer rows, what `reach` has risen to holds; one row is always answered. Raises `ValueError` without `has_vnni`.
+    True scores lie within `coarse` float32 (N,) of those of the codes, and within `fine` float32 (N,) of the returned
+    ones. With `labels` int64 (R,), rows labelled `own` int64 (N,) are left out and `reach` is raised in place; without,
+    all rows are compared with the second of `reach.best`, which stays. None where there are more than about `most`
+    pairs: ask again with fewer rows, what `reach` has risen to holds; one row is always answered. `simd` names one of
+    `scan_bodies()`, the best by default. Raises `ValueError` where codes go beyond its limit, `MemoryError` without
+    memory.
     """
+    body = next((body for body in scan_bodies()[::-1] if simd in (None, body.name)), None)
+    if body is not None and max(probes.limit, rows.limit) > body.limit:
+        raise ValueError(f"codes up to {max(probes.limit, rows.limit)}, but {body.name} sums only ±{body.limit}")
     return _core.near_rows(
-        probes=packed,
-        probe_scale=probes.scale.astype(np.float32),
-        error=error,
-        rows=rows.codes,
-        sums=rows.sums,
-        row_scale=rows.scale.astype(np.float32),
+        probes=_coded(probes),
+        rows=_coded(rows),
         half=(rows.square / 2).astype(np.float32),
+        coarse=coarse,
+        fine=fine,
         labels=labels,
         own=own,
         best=reach.best,
         best_label=reach.label,
         most=most,
         threads=thread_count(threads),
+        simd=simd,
     )
+
+
+def _coded(given: Quantized) -> tuple[F32, I64 | None, npt.NDArray[np.int8], npt.NDArray[np.int32], F32]:
+    return given.vectors, given.index, given.codes, given.sums, given.scale.astype(np.float32)
 
 
 def near_rows_numpy(
     probes: Quantized,
     rows: Quantized,
-    error: F32,
+    fine: F32,
     reach: Reach,
     labels: I64 | None = None,
     own: I64 | None = None,
 ) -> tuple[I64, I64, F32]:
-    """Return what `near_rows` returns, the fewest pairs the contract allows."""
-    dots = (probes.codes.astype(np.float64) @ rows.codes.T.astype(np.float64)).astype(np.float32)
-    scale = probes.scale.astype(np.float32)[:, None] * rows.scale.astype(np.float32)
-    return near_scores(dots * scale - (rows.square / 2).astype(np.float32), error, reach, labels, own)
-
-
-def near_scores(
-    scores: F32, error: F32, reach: Reach, labels: I64 | None = None, own: I64 | None = None
-) -> tuple[I64, I64, F32]:
-    """Return what `near_rows` returns, from float32 scores (N, R) that lie within `error` of the true ones."""
+    """Return what `near_rows` returns, the fewest pairs the contract allows: the codes only save it time."""
+    x, y = (v.vectors if v.index is None else v.vectors[v.index] for v in (probes, rows))
+    scores = (x.astype(np.float64) @ y.T.astype(np.float64) - rows.square / 2).astype(np.float32)
     if labels is None or own is None:
-        probe, row = np.nonzero(scores >= (reach.best[:, 1] - error)[:, None])
+        probe, row = np.nonzero(scores >= (reach.best[:, 1] - fine)[:, None])
         return probe, row, scores[probe, row]
     scores = np.where(labels == own[:, None], np.float32(-np.inf), scores)
     top, found = _top_two(scores, labels)
-    reach.merge(top - error[:, None], found)
-    probe, row = np.nonzero(scores >= np.maximum(reach.best[:, 1] - error, -np.finfo(np.float32).max)[:, None])
+    reach.merge(top - fine[:, None], found)
+    probe, row = np.nonzero(scores >= np.maximum(reach.best[:, 1] - fine, -np.finfo(np.float32).max)[:, None])
     score = scores[probe, row]
-    may = reach.may_win(probe, labels[row], score + error[probe])
+    may = reach.may_win(probe, labels[row], score + fine[probe])
     return probe[may], row[may], score[may]
 
 

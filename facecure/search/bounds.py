@@ -27,6 +27,12 @@ class Rows:
     def __getitem__(self, part: slice) -> F32:
         return self.vectors[part] if self.index is None else self.vectors[self.index[part]]
 
+    def slice(self, first: int, last: int) -> tuple[F32, I64 | None]:
+        """Return vectors and index of the rows from `first` up to `last`, not copied."""
+        if self.index is None:
+            return self.vectors[first:last], None
+        return self.vectors, self.index[first:last]
+
     def at(self, rows: I64) -> I64:
         """Return where in `vectors` the given rows lie."""
         return rows if self.index is None else self.index[rows]
