@@ -182,7 +182,7 @@ CodedVectors coded(const Coded& given) {
   return {vectors.data(), index ? index->data() : nullptr, codes.data(), sums.data(), scale.data(), count, width, size};
 }
 
-std::optional<py::tuple> rows_near(const Coded& probes, const Coded& rows, const Array<float>& half,
+std::optional<py::tuple> rows_near(const Coded& probes, const Coded& rows, const Array<float>& half, const Array<float>& lost,
                                    const Array<float>& coarse, const Array<float>& fine,
                                    const std::optional<Array<std::int64_t>>& labels,
                                    const std::optional<Array<std::int64_t>>& own, Array<float>& best,
@@ -191,13 +191,13 @@ std::optional<py::tuple> rows_near(const Coded& probes, const Coded& rows, const
   const ScanBody& body = parse_body(simd);
   const CodedVectors x = coded(probes), y = coded(rows);
   require(x.width == y.width, "probes and rows must have as many values");
-  require(has_shape(coarse, {x.count}) && has_shape(fine, {x.count}) && (!own || has_shape(*own, {x.count})) &&
+  require(has_shape(coarse, {x.count, 2}) && has_shape(fine, {x.count}) && (!own || has_shape(*own, {x.count})) &&
               has_shape(best, {x.count, 2}) && has_shape(best_label, {x.count}),
-          "coarse, fine, own, best and best_label must have a value per probe, best two");
-  require(has_shape(half, {y.count}) && (!labels || has_shape(*labels, {y.count})) &&
+          "coarse, fine, own, best and best_label must have a value per probe, coarse and best two");
+  require(has_shape(half, {y.count}) && has_shape(lost, {y.count}) && (!labels || has_shape(*labels, {y.count})) &&
               labels.has_value() == own.has_value() && threads > 0,
-          "half and labels must have a value per row; labels come with own; threads positive");
-  const NearRows job{x, y, half.data(), coarse.data(), fine.data(), labels ? labels->data() : nullptr,
+          "half, lost and labels must have a value per row; labels come with own; threads positive");
+  const NearRows job{x, y, half.data(), lost.data(), coarse.data(), fine.data(), labels ? labels->data() : nullptr,
                      own ? own->data() : nullptr, most, threads, best.mutable_data(), best_label.mutable_data()};
   std::optional<std::vector<std::vector<NearRow>>> found;
   {
@@ -299,7 +299,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("largest_magnitude", &magnitude, py::kw_only(), py::arg("values").noconvert(), py::arg("threads"));
   module.def("scan_bodies", &bodies);
   module.def("near_rows", &rows_near, py::kw_only(), py::arg("probes").noconvert(), py::arg("rows").noconvert(),
-             py::arg("half").noconvert(), py::arg("coarse").noconvert(), py::arg("fine").noconvert(),
+             py::arg("half").noconvert(), py::arg("lost").noconvert(), py::arg("coarse").noconvert(), py::arg("fine").noconvert(),
              py::arg("labels").noconvert(), py::arg("own").noconvert(), py::arg("best").noconvert(),
              py::arg("best_label").noconvert(), py::arg("most"), py::arg("threads"), py::arg("simd"));
   module.def("segment_nearest", &nearest_of_segments, py::kw_only(), py::arg("probes").noconvert(),

@@ -15,7 +15,8 @@ constexpr std::int64_t stretch_bytes = 1 << 18;  // of codes, which stay in the 
 // A panel's probes as the inner loop sees them. Lanes beyond the last probe never reach an infinite floor.
 struct Panel {
   alignas(64) float scale[panel_lanes];
-  alignas(64) float floor[panel_lanes];  // the least score worth a look
+  alignas(64) float slope[panel_lanes];
+  alignas(64) float floor[panel_lanes];  // the least bound worth a look
   std::vector<std::uint32_t> packed;
   std::int64_t first;
 
@@ -26,7 +27,8 @@ struct Panel {
       const std::int64_t probe = first + lane;
       const bool there = probe < job.probes.count;
       scale[lane] = there ? job.probes.scale[probe] : 0;
-      floor[lane] = there ? job.best[2 * probe + 1] - job.coarse[probe] : std::numeric_limits<float>::infinity();
+      slope[lane] = there ? job.coarse[2 * probe + 1] : 0;
+      floor[lane] = there ? job.best[2 * probe + 1] - job.coarse[2 * probe] : std::numeric_limits<float>::infinity();
       for (std::int64_t k = 0; there && k < job.probes.size / 4; ++k) {
         std::uint32_t four;
         std::memcpy(&four, job.probes.codes + probe * job.probes.size + 4 * k, sizeof four);
@@ -40,38 +42,6 @@ struct Panel {
 bool reaches(const NearRows& job, std::int64_t probe, std::int64_t row, float upper) {
   const bool first = job.labels && job.labels[row] == job.best_label[probe];
   return upper >= job.best[2 * probe + (first ? 0 : 1)];
-}
-
-// Raises what the probe has found by a row of at least the score `lower`.
-void raise(const NearRows& job, std::int64_t probe, std::int64_t row, float lower) {
-  float* best = job.best + 2 * probe;
-  if (job.labels[row] == job.best_label[probe]) {
-    best[0] = std::max(best[0], lower);
-  } else if (lower > best[0]) {
-    best[1] = best[0], best[0] = lower;
-    job.best_label[probe] = job.labels[row];
-  } else {
-    best[1] = std::max(best[1], lower);
-  }
-}
-
-// Looks at the lanes of `mask`, whose scores against a row reached the floor of their probes: what the codes leave open
-// the float32 vectors decide, and the floor rises to where only a row better than those seen reaches it.
-__attribute__((noinline)) void look(const NearRows& job, const ScanBody& body, Panel& panel, std::int64_t row,
-                                    std::uint32_t mask, const std::int32_t* dots, std::vector<NearRow>& found) {
-  for (; mask; mask &= mask - 1) {
-    const int lane = __builtin_ctz(mask);
-    const std::int64_t probe = panel.first + lane;
-    if (job.labels && job.labels[row] == job.own[probe]) continue;
-    const float rough = float(dots[lane]) * (panel.scale[lane] * job.rows.scale[row]) - job.half[row];
-    if (!reaches(job, probe, row, rough + job.coarse[probe])) continue;
-    const float score = body.dot(job.probes.vector(probe), job.rows.vector(row), job.rows.width) - job.half[row];
-    if (!reaches(job, probe, row, score + job.fine[probe])) continue;
-    found.push_back({std::int32_t(probe), std::int32_t(row), score});
-    if (!job.labels) continue;
-    raise(job, probe, row, score - job.fine[probe]);
-    panel.floor[lane] = job.best[2 * probe + 1] - job.coarse[probe];
-  }
 }
 
 // Some panels of probes against all rows.
@@ -94,9 +64,11 @@ class Task {
     const std::int64_t stretch = std::max<std::int64_t>(1, stretch_bytes / job_.rows.size / tile_rows) * tile_rows;
     for (std::int64_t low = 0; low < job_.rows.count && !given_up; low += stretch) {
       const std::int64_t high = std::min(low + stretch, job_.rows.count);
-      for (Panel& panel : panels_)
+      for (Panel& panel : panels_) {
         for (std::int64_t row = low; row < high; row += tile_rows)
-          score(panel, row, int(std::min<std::int64_t>(tile_rows, high - row)), found);
+          score(panel, row, int(std::min<std::int64_t>(tile_rows, high - row)));
+        decide(panel, found);
+      }
       if (found.size() > most) drop();
       if (found.size() > most) return false;
     }
@@ -105,20 +77,71 @@ class Task {
   }
 
  private:
-  void score(Panel& panel, std::int64_t row, int rows, std::vector<NearRow>& found) {
+  void score(Panel& panel, std::int64_t row, int rows) {
     const CodedVectors& y = job_.rows;
-    body_.score({panel.packed.data(), panel.scale, panel.floor, y.codes + row * y.size, y.sums + row, y.scale + row,
-                 job_.half + row, calm_ + row, y.size, rows},
+    body_.score({panel.packed.data(), panel.scale, panel.slope, panel.floor, y.codes + row * y.size, y.sums + row,
+                 y.scale + row, job_.lost + row, job_.half + row, calm_ + row, y.size, rows},
                 scored_);
     for (int r = 0; r < rows; ++r)
-      if (scored_.reached[r])
-        look(job_, body_, panel, row + r, scored_.reached[r], scored_.dots + r * panel_lanes, found);
+      if (scored_.reached[r]) note(panel, row + r, scored_.reached[r], scored_.dots + r * panel_lanes);
+  }
+
+  // Notes the lanes of `mask`, whose bounds against a row reached the floor of their probes.
+  __attribute__((noinline)) void note(Panel& panel, std::int64_t row, std::uint32_t mask, const std::int32_t* dots) {
+    for (; mask; mask &= mask - 1) {
+      const int lane = __builtin_ctz(mask);
+      const std::int64_t probe = panel.first + lane;
+      if (job_.labels && job_.labels[row] == job_.own[probe]) continue;
+      const float score = float(dots[lane]) * (panel.scale[lane] * job_.rows.scale[row]) - job_.half[row];
+      const float error = job_.coarse[2 * probe] + panel.slope[lane] * job_.lost[row];
+      if (!reaches(job_, probe, row, score + error)) continue;
+      noted_.push_back({std::int32_t(probe), std::int32_t(row), score + error});
+      if (job_.labels) raise(panel, lane, row, score - error);
+    }
+  }
+
+  // Decides what was noted by the float32 vectors: the last first, which had to be better than those before.
+  void decide(Panel& panel, std::vector<NearRow>& found) {
+    const auto ahead = [&](std::size_t i) {
+      if (i < noted_.size()) fetch(job_.rows.vector(noted_[i].row));
+    };
+    for (std::size_t i = noted_.size(); i-- > 0;) {
+      ahead(i - 2);  // far beyond the end once there are none
+      const auto [probe, row, upper] = noted_[i];
+      if (!reaches(job_, probe, row, upper)) continue;
+      const float score = body_.dot(job_.probes.vector(probe), job_.rows.vector(row), job_.rows.width) - job_.half[row];
+      if (!reaches(job_, probe, row, score + job_.fine[probe])) continue;
+      found.push_back({probe, row, score});
+      if (job_.labels) raise(panel, int(probe - panel.first), row, score - job_.fine[probe]);
+    }
+    noted_.clear();
+  }
+
+  void fetch(const float* vector) const {
+    constexpr std::int64_t line = 64 / sizeof(float), most = 64;  // the processor goes on by itself
+    for (std::int64_t k = 0; k < std::min(job_.rows.width, most * line); k += line) __builtin_prefetch(vector + k);
+  }
+
+  // Raises what a probe has found by a row of at least the score `lower`.
+  void raise(Panel& panel, int lane, std::int64_t row, float lower) {
+    const std::int64_t probe = panel.first + lane, label = job_.labels[row];
+    float* best = job_.best + 2 * probe;
+    if (label == job_.best_label[probe]) {
+      best[0] = std::max(best[0], lower);
+    } else if (lower > best[0]) {
+      best[1] = best[0], best[0] = lower;
+      job_.best_label[probe] = label;
+    } else {
+      best[1] = std::max(best[1], lower);
+    }
+    panel.floor[lane] = best[1] - job_.coarse[2 * probe];
   }
 
   const NearRows& job_;
   const ScanBody& body_;
   const std::uint8_t* calm_;
   std::vector<Panel> panels_;
+  std::vector<NearRow> noted_;  // in one stretch of rows by one panel; `score` is the upper bound
   Scored scored_;
 };
 

@@ -27,8 +27,9 @@ struct NearRows {
   CodedVectors probes;
   CodedVectors rows;
   const float* half;           // (rows): |y|²/2, taken off each score
-  const float* coarse;         // (probes): how far a score of codes may lie from the true one
-  const float* fine;           // (probes): how far a score of float32 vectors may
+  const float* lost;           // (rows): length of what the codes lose
+  const float* coarse;         // (probes, 2): a score of codes lies within coarse[0] + coarse[1]·lost of the true one
+  const float* fine;           // (probes): one of float32 vectors within this
   const std::int64_t* labels;  // (rows), or null: nothing is left out and `best` stays
   const std::int64_t* own;     // (probes): rows of this label are left out
   std::int64_t most;           // pairs to hold, about; at least one row's

@@ -74,7 +74,8 @@ void score_neon(const Tile& tile, Scored& scored) {
       const float32x4_t both = vmulq_n_f32(vld1q_f32(tile.probe_scale + lane), tile.row_scale[r]);
       const float32x4_t dot = vcvtq_f32_s32(vld1q_s32(scored.dots + r * panel_lanes + lane));
       const float32x4_t score = vsubq_f32(vmulq_f32(dot, both), vdupq_n_f32(tile.half[r]));
-      const uint32x4_t there = vcgeq_f32(score, vld1q_f32(tile.floor + lane));
+      const float32x4_t upper = vaddq_f32(score, vmulq_n_f32(vld1q_f32(tile.probe_slope + lane), tile.row_lost[r]));
+      const uint32x4_t there = vcgeq_f32(upper, vld1q_f32(tile.floor + lane));
       scored.reached[r] |= vaddvq_u32(vandq_u32(there, bits)) << lane;
     }
   }

@@ -18,7 +18,8 @@ void score_scalar(const Tile& tile, Scored& scored) {
     for (int lane = 0; lane < panel_lanes; ++lane) {
       dots[lane] = sums[lane];
       const float score = float(sums[lane]) * (tile.probe_scale[lane] * tile.row_scale[r]) - tile.half[r];
-      scored.reached[r] |= std::uint32_t(score >= tile.floor[lane]) << lane;
+      const float upper = score + tile.probe_slope[lane] * tile.row_lost[r];
+      scored.reached[r] |= std::uint32_t(upper >= tile.floor[lane]) << lane;
     }
   }
 }

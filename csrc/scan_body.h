@@ -15,17 +15,20 @@ constexpr int code_block = 16;   // vectors of codes are padded with zeros to a 
 struct Tile {
   const std::uint32_t* probes;  // (size / 4, panel_lanes): four codes each, every code + the body's offset
   const float* probe_scale;     // (panel_lanes)
-  const float* floor;           // (panel_lanes): the least score worth a look
+  const float* probe_slope;     // (panel_lanes)
+  const float* floor;           // (panel_lanes): the least bound worth a look
   const std::int8_t* codes;     // (rows, size)
   const std::int32_t* sums;     // (rows): Σ codes
   const float* row_scale;       // (rows)
+  const float* row_lost;        // (rows)
   const float* half;            // (rows)
   const std::uint8_t* calm;     // (rows): see ScanBody::is_calm
   std::int64_t size;            // a multiple of code_block
   int rows;                     // at most tile_rows
 };
 
-// Written by a body: exact integer products, and which lanes' scores, dot·probe_scale·row_scale − half, reach the floor.
+// Written by a body: exact integer products, and which lanes' upper bounds reach the floor:
+// dot·probe_scale·row_scale − half + probe_slope·row_lost.
 struct Scored {
   alignas(64) std::int32_t dots[tile_rows * panel_lanes];
   std::uint32_t reached[tile_rows];  // a bit per lane

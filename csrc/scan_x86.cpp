@@ -124,13 +124,15 @@ constexpr Multiply by_avx512vnni[tile_rows + 1] = {
 FACECURE_AVX2 void reach_avx2(const Tile& tile, Scored& scored) {
   for (int r = 0; r < tile.rows; ++r) {
     const __m256 scale = _mm256_set1_ps(tile.row_scale[r]), half = _mm256_set1_ps(tile.half[r]);
+    const __m256 lost = _mm256_set1_ps(tile.row_lost[r]);
     std::uint32_t reached = 0;
 #pragma GCC unroll 4
     for (int lane = 0; lane < panel_lanes; lane += 8) {
       const auto* at = reinterpret_cast<const __m256i*>(scored.dots + r * panel_lanes + lane);
       const __m256 both = _mm256_mul_ps(_mm256_load_ps(tile.probe_scale + lane), scale);
       const __m256 score = _mm256_sub_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_load_si256(at)), both), half);
-      const __m256 there = _mm256_cmp_ps(score, _mm256_load_ps(tile.floor + lane), _CMP_GE_OQ);
+      const __m256 upper = _mm256_add_ps(score, _mm256_mul_ps(_mm256_load_ps(tile.probe_slope + lane), lost));
+      const __m256 there = _mm256_cmp_ps(upper, _mm256_load_ps(tile.floor + lane), _CMP_GE_OQ);
       reached |= std::uint32_t(_mm256_movemask_ps(there)) << lane;
     }
     scored.reached[r] = reached;
@@ -163,13 +165,15 @@ FACECURE_AVX512VNNI void score_avx512vnni(const Tile& tile, Scored& scored) {
   by_avx512vnni[tile.rows](tile.probes, tile.codes, tile.sums, tile.size, scored.dots);
   for (int r = 0; r < tile.rows; ++r) {
     const __m512 scale = _mm512_set1_ps(tile.row_scale[r]), half = _mm512_set1_ps(tile.half[r]);
+    const __m512 lost = _mm512_set1_ps(tile.row_lost[r]);
     std::uint32_t reached = 0;
 #pragma GCC unroll 2
     for (int lane = 0; lane < panel_lanes; lane += 16) {
       const __m512 both = _mm512_mul_ps(_mm512_load_ps(tile.probe_scale + lane), scale);
       const __m512 dot = _mm512_maskz_cvtepi32_ps(0xFFFF, _mm512_load_si512(scored.dots + r * panel_lanes + lane));
       const __m512 score = _mm512_fmsub_ps(dot, both, half);
-      reached |= std::uint32_t(_mm512_cmp_ps_mask(score, _mm512_load_ps(tile.floor + lane), _CMP_GE_OQ)) << lane;
+      const __m512 upper = _mm512_fmadd_ps(_mm512_load_ps(tile.probe_slope + lane), lost, score);
+      reached |= std::uint32_t(_mm512_cmp_ps_mask(upper, _mm512_load_ps(tile.floor + lane), _CMP_GE_OQ)) << lane;
     }
     scored.reached[r] = reached;
   }

@@ -143,6 +143,7 @@ def near_rows(
     probes: _Coded,
     rows: _Coded,
     half: npt.NDArray[np.float32],
+    lost: npt.NDArray[np.float32],
     coarse: npt.NDArray[np.float32],
     fine: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64] | None,

@@ -126,8 +126,8 @@ def near_rows(
 ) -> tuple[I64, I64, F32] | None:
     """Return (probe, row, score), (P,) each: at least the pairs that may win given the final `reach`; float32 scores.
 
-    True scores lie within `coarse` float32 (N,) of those of the codes, and within `fine` float32 (N,) of the returned
-    ones. With `labels` int64 (R,), rows labelled `own` int64 (N,) are left out and `reach` is raised in place; without,
+    True scores lie within `fine` float32 (N,) of the returned ones, and within coarse[:, 0] + coarse[:, 1]·√rows.lost of
+    those of the codes, `coarse` float32 (N, 2). With `labels` int64 (R,), rows labelled `own` int64 (N,) are left out and `reach` is raised in place; without,
     all rows are compared with the second of `reach.best`, which stays. None where there are more than about `most`
     pairs: ask again with fewer rows, what `reach` has risen to holds; one row is always answered. `simd` names one of
     `scan_bodies()`, the best by default. Raises `ValueError` where codes go beyond its limit, `MemoryError` without
@@ -140,6 +140,7 @@ def near_rows(
         probes=_coded(probes),
         rows=_coded(rows),
         half=(rows.square / 2).astype(np.float32),
+        lost=np.nextafter(np.sqrt(rows.lost).astype(np.float32), np.float32(np.inf)),
         coarse=coarse,
         fine=fine,
         labels=labels,

@@ -74,14 +74,15 @@ def squares(vectors: F32) -> F64:
     return squares
 
 
-def coarse_error(length: F64, lost: F64, longest: float, most_lost: float) -> F64:
-    """Return how far the score of x̂ and ŷ lies from that of x and y.
+def coarse_error(length: F64, lost: F64, longest: float, most_lost: float) -> tuple[F64, F64]:
+    """Return how far the score of x̂ and ŷ lies from that of x and y: (a, b) for a + b·|y − ŷ|.
 
-    |x·y − x̂·ŷ| ≤ |x − x̂||y| + |x̂||y − ŷ| (Cauchy-Schwarz), |x̂| ≤ |x| + |x − x̂|. The integers multiply and add
-    exactly; conversion, two scales, their products, |y|²/2 and the comparison round at most 16 times.
+    |x·y − x̂·ŷ| ≤ |x − x̂||y| + |x̂||y − ŷ| (Cauchy-Schwarz), |x̂| ≤ |x| + |x − x̂|; for |y| stands the longest one's.
+    The integers multiply and add exactly; conversion, two scales, their products, |y|²/2, the error itself and the
+    comparison round at most 16 times, nothing of which is longer than with the `most_lost`.
     """
     product = (length + lost) * (longest + most_lost)
-    return lost * longest + (length + lost) * most_lost + 16 * _U32 * (product + longest**2 / 2)
+    return lost * longest + 16 * _U32 * (product + longest**2 / 2), length + lost
 
 
 def float32_error(length: F64, longest: float, size: int) -> F64:

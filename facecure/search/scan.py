@@ -82,7 +82,8 @@ def scan(
         y = quantize(*rows.slice(first, first + step), limit=body.limit)
         longest, most_lost = float(np.sqrt(y.square.max())), float(np.sqrt(y.lost.max()))
         verdict = verdict_error(length, longest, size)
-        coarse = rounded_up(coarse_error(length, lost, longest, most_lost) + verdict)
+        base, slope = coarse_error(length, lost, longest, most_lost)
+        coarse = rounded_up(np.stack([base + verdict, slope], axis=1))
         fine = rounded_up(float32_error(length, longest, size) + verdict)
         names = None if labels is None else labels[first : first + step]
         most = block_bytes // _PAIR_BYTES
