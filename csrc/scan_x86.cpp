@@ -179,19 +179,22 @@ FACECURE_AVX512VNNI void score_avx512vnni(const Tile& tile, Scored& scored) {
   }
 }
 
-// Of every sixteen codes, those of pairs 0, 2, 4, 6 are summed together, and those of 1, 3, 5, 7: with Σ |y| ≤ 258 no sum
-// of (x + 64)·y leaves 16 bits, as 127·258 = 32,766.
+// Of every sixteen codes, those of pairs 0, 2, 4, 6 are summed together, and those of 1, 3, 5, 7. With 0 ≤ x + 64 ≤ 127 no
+// sum of (x + 64)·y leaves 16 bits where the positive y add up to 258 at most, and the negative ones: 127·258 = 32,766.
 FACECURE_AVX2 bool is_calm_avx2(const std::int8_t* codes, std::int64_t size) {
-  __m128i most = _mm_setzero_si128();
-  const __m128i ones = _mm_set1_epi8(1);
+  const __m128i zero = _mm_setzero_si128(), ones = _mm_set1_epi8(1);
+  __m128i most = zero;
   for (std::int64_t k = 0; k < size; k += 16) {
     const __m128i all = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + k));
-    __m128i sums = _mm_maddubs_epi16(_mm_abs_epi8(all), ones);  // eight pairs
-    sums = _mm_add_epi16(sums, _mm_shuffle_epi32(sums, 0x4E));   // + the pair four further on
-    sums = _mm_add_epi16(sums, _mm_shuffle_epi32(sums, 0xB1));   // + the pair two further on
-    most = _mm_max_epi16(most, sums);
+    for (const __m128i side : {all, _mm_sub_epi8(zero, all)}) {
+      __m128i sums = _mm_maddubs_epi16(_mm_max_epi8(side, zero), ones);  // eight pairs
+      sums = _mm_add_epi16(sums, _mm_shuffle_epi32(sums, 0x4E));         // with the pair four further on
+      sums = _mm_add_epi16(sums, _mm_shuffle_epi32(sums, 0xB1));         // with the pair two further on
+      most = _mm_max_epi16(most, sums);
+    }
   }
-  return _mm_testz_si128(_mm_cmpgt_epi16(most, _mm_set1_epi16(258)), _mm_set1_epi16(-1));
+  const __m128i beyond = _mm_cmpgt_epi16(most, _mm_set1_epi16(258));
+  return _mm_testz_si128(beyond, beyond);
 }
 
 FACECURE_AVX2 float dot_avx2(const float* x, const float* y, std::int64_t size) { return dot_of(x, y, size); }

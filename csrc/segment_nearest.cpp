@@ -105,6 +105,11 @@ void segment_nearest(const SegmentNearest& job, double* distance, std::int64_t* 
       else
         distances<1>(single, x, y, 0, job.size, found);
       for (int j = 0; j < count; ++j, ++m) {
+        if (!(found[j] < std::numeric_limits<double>::infinity())) {  // of finite floats none gets there
+          d[0] = std::numeric_limits<double>::quiet_NaN(), r[0] = job.members[m];
+          m = end;
+          break;
+        }
         if (found[j] < d[0]) {
           d[1] = d[0], r[1] = r[0];
           d[0] = found[j], r[0] = job.members[m];

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from facecure import _core
+from facecure.errors import InputError
 from facecure.kernels.threads import thread_count
 from facecure.types import F32, F64, I64
 
@@ -15,17 +16,23 @@ def segment_nearest(
     """Return the two nearest members per pair (probe, segment): squared distance float64 (P, 2) and row int64 (P, 2).
 
     Segment s is the rows `members[starts[s]:starts[s + 1]]`. The distance is Σ (x − y)² in float64, summed as numpy
-    does; the earlier member wins a tie. Where a segment has fewer than two members: inf and −1.
+    does; the earlier member wins a tie. Where a segment has fewer than two members: inf and −1. Raises `InputError`
+    where a value is not finite.
     """
-    return _core.segment_nearest(
-        probes=np.ascontiguousarray(probes),
-        rows=np.ascontiguousarray(rows),
+    probes, rows = np.ascontiguousarray(probes), np.ascontiguousarray(rows)
+    distance, row = _core.segment_nearest(
+        probes=probes,
+        rows=rows,
         members=members,
         starts=starts,
         probe=probe,
         segment=segment,
         threads=thread_count(threads),
     )
+    for pair in np.flatnonzero(np.isnan(distance[:, 0]))[:1]:
+        of, at = ("row", row[pair, 0]) if np.isfinite(probes[probe[pair]]).all() else ("probe", probe[pair])
+        raise InputError(f"{of} {at} holds a value that is not finite; it has no distance to any other")
+    return distance, row
 
 
 def segment_nearest_numpy(

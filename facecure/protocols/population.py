@@ -21,7 +21,7 @@ from facecure.protocols.split import Protected, Split
 from facecure.search.bounds import Rows
 from facecure.search.exact import DISTRACTOR, Nearest, Rivals
 from facecure.search.masked import BLOCK_BYTES, closer, mates, rivals
-from facecure.types import F32, I64, Outcome
+from facecure.types import F32, I64, Bool, Outcome
 
 
 def population(
@@ -68,14 +68,17 @@ def _outcomes(
     identified, again = first.distance < impostor, second.distance < impostor
     clean_identified = clean.distance < impostor
     control_errors = _control_errors(vectors, split, group, rows, found, block_bytes, device)
+    # at distance 0 an enrolled row finds itself, unless an equal row of somebody else comes earlier
+    foreign = [0, *np.cumsum(twins.foreign(*_cloaked(group)))]
 
-    outcomes, begin = [], 0
+    of_label = np.bincount(split.control_labels, minlength=1 + max((person.label for person in group), default=0))
+
+    outcomes, begin, enrolled = [], 0, 0
     for person, errors in zip(group, control_errors, strict=True):
         own = slice(begin, begin := begin + len(person.probes))
         hits = Counter(first.row[own][identified[own]].tolist())
         alone = Counter(first.row[own][identified[own] & ~again[own]].tolist())
-        # at distance 0 an enrolled row finds itself, unless an equal row of somebody else comes earlier
-        foreign = twins.foreign(vectors[person.cloaked], person.label)
+        first_row, enrolled = enrolled, enrolled + len(person.cloaked)
         outcomes.append(
             Outcome(
                 identity=person.identity,
@@ -83,8 +86,8 @@ def _outcomes(
                 identified=int(identified[own].sum()),
                 clean_identified=int(clean_identified[own].sum()),
                 enrolled=len(person.cloaked),
-                enrolled_identified=len(person.cloaked) - foreign,
-                control_probes=int((split.control_labels != person.label).sum()),
+                enrolled_identified=len(person.cloaked) - int(foreign[enrolled] - foreign[first_row]),
+                control_probes=len(split.controls) - int(of_label[person.label]),
                 control_errors=int(errors),
                 revealed_by=tuple((row, count, alone[row]) for row, count in sorted(hits.items())),
                 probe_rows=tuple(person.probes.tolist()),
@@ -110,9 +113,10 @@ def _control_errors(
     # with u cloaked, u's clean rows are gone: whoever was nearest because of them falls back to the second impostor
     right, right_without = mate.beats(impostor), mate.beats(second)
     labels = np.array([person.label for person in group], np.int64)
-    enrolled = [i for i, person in enumerate(group) if len(person.cloaked)]
-    cloaked = np.concatenate([np.empty(0, np.int64), *(group[i].cloaked for i in enrolled)])
-    starts = np.cumsum([0, *(len(group[i].cloaked) for i in enrolled)])[:-1]
+    cloaked, _ = _cloaked(group)
+    sizes = np.array([len(person.cloaked) for person in group], np.int64)
+    enrolled = np.flatnonzero(sizes)
+    starts = (np.cumsum(sizes) - sizes)[enrolled]
     # wrong without any cloak, whoever is protected; saved by u's absence; lost to u's cloaks
     people = 1 + max(int(split.control_labels.max(initial=0)), int(nearest_impostor.max(initial=0)), *labels)
     wrong = np.bincount(split.control_labels[~right], minlength=people)
@@ -120,31 +124,42 @@ def _control_errors(
     saved &= nearest_impostor >= 0
     errors: I64 = wrong.sum() - wrong[labels] - np.bincount(nearest_impostor[saved], minlength=people)[labels]
     searched = vectors[split.controls]
-    for block, hidden in closer(searched, mate.distance, vectors[cloaked], starts, block_bytes, device):
-        own = split.control_labels[block, None] == labels[enrolled]
-        fallback = (nearest_impostor[block, None] == labels[enrolled]) & saved[block, None]
-        errors[enrolled] += (hidden & ~own & (right[block, None] | fallback)).sum(axis=0)
+    for block, hidden in closer(searched, mate.distance, Rows(vectors, cloaked), starts, block_bytes, device):
+        probe, place = np.nonzero(hidden)
+        probe, place = probe + block.start, enrolled[place]
+        fallback = saved[probe] & (nearest_impostor[probe] == labels[place])
+        lost = (right[probe] | fallback) & (split.control_labels[probe] != labels[place])
+        errors += np.bincount(place[lost], minlength=len(errors))
     return errors
+
+
+def _cloaked(group: Sequence[Protected]) -> tuple[I64, I64]:
+    """Return the cloaked rows of all, person after person, and the label of each."""
+    nothing = np.empty(0, np.int64)
+    rows = np.concatenate([nothing, *(person.cloaked for person in group)])
+    labels = np.repeat(np.array([person.label for person in group], np.int64), [len(p.cloaked) for p in group])
+    return rows, labels
 
 
 class _Twins:
     """Gallery rows by content, to find those that equal a vector exactly."""
 
     def __init__(self, vectors: F32, gallery: I64, labels: I64) -> None:
-        sums = _bit_sums(vectors)[gallery]
+        self._all = _bit_sums(vectors)
+        sums = self._all[gallery]
         order = np.argsort(sums, kind="stable")
         self._vectors, self._rows, self._labels, self._sums = vectors, gallery[order], labels[order], sums[order]
 
-    def foreign(self, vectors: F32, label: int) -> int:
-        """Return how many of the `vectors` equal a gallery row of another label."""
-        sums = _bit_sums(vectors)
+    def foreign(self, rows: I64, labels: I64) -> Bool:
+        """Return bool (N,): does each row of the table, of these labels, equal a gallery row of another label?"""
+        sums = self._all[rows]
         first, last = (np.searchsorted(self._sums, sums, side=side) for side in ("left", "right"))
-        count = 0
+        found = np.zeros(len(rows), bool)
         for i in np.flatnonzero(first < last):
             alike = slice(first[i], last[i])
-            equal = (self._vectors[self._rows[alike]] == vectors[i]).all(axis=1)
-            count += bool((equal & (self._labels[alike] != label)).any())
-        return count
+            equal = (self._vectors[self._rows[alike]] == self._vectors[rows[i]]).all(axis=1)
+            found[i] = (equal & (self._labels[alike] != labels[i])).any()
+        return found
 
 
 def _bit_sums(vectors: F32) -> npt.NDArray[np.uint32]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from facecure.kernels import Reach, segment_nearest
-from facecure.search.bounds import Pairs, Rows
+from facecure.search.bounds import Pairs, Rows, squares
 from facecure.search.exact import DISTRACTOR, Nearest, Rivals
 from facecure.search.scan import BLOCK_BYTES as BLOCK_BYTES
 from facecure.search.scan import blocks, in_range, scan
@@ -31,9 +31,12 @@ def rivals(
 ) -> Rivals:
     """Return each probe's nearest mate and impostors in one gallery, as `exact.rivals`.
 
-    Mates are few: all are compared. Impostors are scanned, on `device` (see `scan.scan`).
+    Mates are few: all are compared. Impostors are scanned, on `device` (see `scan.scan`). Raises `InputError` where a
+    value of `probes` or of the whole table is not finite.
     """
     rows = rows if isinstance(rows, Rows) else Rows(rows)
+    probes, rows = np.ascontiguousarray(probes), Rows(np.ascontiguousarray(rows.vectors), rows.index)
+    labels, row_labels = (np.ascontiguousarray(numbers, np.int64) for numbers in (labels, row_labels))
     x, table, _ = in_range(probes, rows.vectors)
     y = Rows(table, rows.index)
     nearest, second, label = _nobody(len(probes)), _nobody(len(probes)), np.full(len(probes), DISTRACTOR)
@@ -58,28 +61,32 @@ def mates(probes: F32, probe_groups: Sequence[I64], rows: F32, row_groups: Seque
 
 
 def closer(
-    probes: F32, radius: F64, rows: F32, starts: I64, block_bytes: int = BLOCK_BYTES, device: str = "cpu"
+    probes: F32, radius: F64, rows: F32 | Rows, starts: I64, block_bytes: int = BLOCK_BYTES, device: str = "cpu"
 ) -> Iterator[tuple[slice, Bool]]:
     """Yield, for consecutive slices of probes, bool (n, S): does segment s hold a row strictly closer than `radius`?
 
     As `exact.closer`: segment s is rows `starts[s]` up to `starts[s + 1]` or the end, never empty; `radius` float64
     (N,) squared.
     """
-    x, y, exponent = in_range(probes, rows)
+    rows = rows if isinstance(rows, Rows) else Rows(rows)
+    probes, rows = np.ascontiguousarray(probes), Rows(np.ascontiguousarray(rows.vectors), rows.index)
+    x, table, exponent = in_range(probes, rows.vectors)
+    y = Rows(table, rows.index)
     segment_of = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
     for block in blocks(len(probes)):
-        # the score above which a row lies inside the radius; −inf where the radius is infinite
-        squares = np.einsum("ij,ij->i", x[block], x[block], dtype=np.float64)
-        goal = ((squares - np.ldexp(radius[block], 2 * exponent)) / 2).astype(np.float32)
-        inside = np.zeros((len(goal), len(starts)), bool)
+        # the score above which a row lies inside the radius; all do where it is infinite, so none is looked for
+        everywhere = np.isposinf(radius[block])
+        goal = (squares(x[block]) - np.ldexp(radius[block], 2 * exponent)) / 2
+        goal = np.where(everywhere, np.inf, goal).astype(np.float32)
+        inside = np.repeat(everywhere[:, None], len(starts), axis=1)
         reach = Reach(np.stack([goal, goal], axis=1), np.full(len(goal), DISTRACTOR))
-        for pairs in scan(x[block], Rows(y), reach, block_bytes=block_bytes, device=device):
+        for pairs in scan(x[block], y, reach, block_bytes=block_bytes, device=device):
             segment = segment_of[pairs.row]
             surely = pairs.lower > goal[pairs.probe]
             inside[pairs.probe[surely], segment[surely]] = True
             doubtful = np.flatnonzero(~inside[pairs.probe, segment])
             probe, row = pairs.probe[doubtful], pairs.row[doubtful]
-            near = _distances(probes[block], rows, probe, row) < radius[block][probe]
+            near = _distances(probes[block], rows.vectors, probe, rows.at(row)) < radius[block][probe]
             inside[probe[near], segment[doubtful[near]]] = True
         yield block, inside
 

@@ -10,7 +10,7 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from facecure.errors import InputError, MissingDependency
-from facecure.kernels import Reach
+from facecure.kernels import Reach, near_rows, scan_bodies
 from facecure.kernels.device import torch_device
 from facecure.search import exact, faiss, masked
 from facecure.search import scan as scans
@@ -52,9 +52,9 @@ def cases(count: int) -> list:
     return found
 
 
-@pytest.fixture(params=["int8", "float32", "torch"])
+@pytest.fixture(params=[*(body.name for body in scan_bodies()), "torch"])
 def scan(request, monkeypatch):
-    """Both scans that may be chosen by the processor, and that of other devices, run on the CPU."""
+    """Every scan that this CPU can run, and that of other devices, run on the CPU."""
     if request.param == "torch":
         torch = pytest.importorskip("torch")
 
@@ -62,10 +62,9 @@ def scan(request, monkeypatch):
             return scan_torch(x, y, reach, labels, own, block_bytes, torch.device("cpu"))
 
         monkeypatch.setattr(masked, "scan", on_torch)
-    elif request.param == "float32":
-        monkeypatch.setattr(scans, "has_vnni", lambda: False)
-    elif not scans.has_vnni():
-        pytest.skip("this CPU does not multiply eight-bit integers (AVX512-VNNI)")
+    else:
+        chosen = tuple(body for body in scan_bodies() if body.name == request.param)
+        monkeypatch.setattr(scans, "scan_bodies", lambda: chosen)
 
 
 def assert_same(found: exact.Nearest, expected: exact.Nearest):
@@ -120,6 +119,80 @@ def test_thousands_of_near_ties_stay_exact_in_little_memory(spread, monkeypatch)
     np.testing.assert_array_equal(inside, np.vstack([i for _, i in exact.closer(x, expected.mate.distance, y, starts)]))
 
 
+@pytest.mark.parametrize("size", [1, 3, 16, 17, 33, 515, 1 << 17])
+@pytest.mark.usefixtures("scan")
+def test_any_size_of_vector_and_sums_at_their_limits(size):
+    """All codes at ±limit, so that every sum is as large as it gets."""
+    rng = np.random.default_rng(size)
+    y = rng.choice([-1.0, 1.0], (7, size)).astype(np.float32)
+    y[0], y[1] = 1, -1
+    x = np.concatenate([y[:3], -y[2:3]])
+    labels, row_labels = np.arange(4), np.array([0, 1, 2, 3, 0, 1, exact.DISTRACTOR])
+    found, expected = masked.rivals(x, labels, y, row_labels), exact.rivals(x, labels, y, row_labels)
+    for name in ("mate", "impostor", "second"):
+        assert_same(getattr(found, name), getattr(expected, name))
+
+
+@pytest.mark.usefixtures("scan")
+def test_steps_shrink_where_rows_tie_and_grow_again(monkeypatch):
+    monkeypatch.setattr(scans, "_PAIR_BYTES", 1 << 12)
+    counts = []
+
+    def counted(x, y, *rest, **options):
+        found = near_rows(x, y, *rest, **options)
+        counts.append(len(y.scale) if found is not None else -len(y.scale))
+        return found
+
+    monkeypatch.setattr(scans, "near_rows", counted)
+    rng = np.random.default_rng(5)
+    same = np.repeat(rng.standard_normal((1, 8)), 600, axis=0)
+    y = np.concatenate([same, rng.standard_normal((6000, 8))]).astype(np.float32)
+    x = (same[:40] + 0.01 * rng.standard_normal((40, 8))).astype(np.float32)
+    labels, row_labels = np.full(40, 7), np.full(len(y), exact.DISTRACTOR)
+    found, expected = masked.rivals(x, labels, y, row_labels, 1 << 17), exact.rivals(x, labels, y, row_labels)
+    for name in ("mate", "impostor", "second"):
+        assert_same(getattr(found, name), getattr(expected, name))
+    if counts:  # not torch, whose steps are fixed
+        assert min(counts) < 0
+        smallest = min(count for count in counts if count > 0)
+        assert max(counts[counts.index(smallest) :]) > 2 * smallest
+        assert sum(count for count in counts if count > 0) == len(y)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["probe", "gallery"])
+@pytest.mark.usefixtures("scan")
+def test_a_value_that_is_not_finite_is_an_error_that_names_its_row(value, where):
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((n, 8)).astype(np.float32) for n in (5, 50))
+    bad, row = (x, 3) if where == "probe" else (y, 17)
+    bad[row, 3] = value
+    with pytest.raises(InputError, match=f"row {row} of the {where} vectors .* not finite"):
+        masked.rivals(x, np.zeros(5, np.int64), y, np.arange(50) % 7)
+    with pytest.raises(InputError, match=f"row {row} of the {where} vectors .* not finite"):
+        next(masked.closer(x, np.ones(5), y, np.array([0, 9])))
+    groups = [np.arange(5)], [np.arange(50)]
+    with pytest.raises(InputError, match=f"{'probe' if where == 'probe' else 'row'} {row} .* not finite"):
+        masked.mates(x, groups[0], y, groups[1])
+
+
+@pytest.mark.usefixtures("scan")
+def test_vectors_too_long_for_the_proof_are_an_error():
+    x = np.ones((2, (1 << 17) + 1), np.float32)
+    with pytest.raises(InputError, match="up to 131072"):
+        masked.rivals(x, np.arange(2), x, np.arange(2))
+
+
+def test_labels_of_another_kind_are_understood():
+    rng = np.random.default_rng(4)
+    x, y = (rng.standard_normal((n, 8)).astype(np.float32) for n in (9, 90))
+    labels, row_labels = np.arange(9), np.arange(90) % 11
+    expected = exact.rivals(x, labels, y, row_labels)
+    found = masked.rivals(x, labels.astype(np.int32), y, np.repeat(row_labels, 2).astype(np.int32)[::2])
+    for name in ("mate", "impostor", "second"):
+        assert_same(getattr(found, name), getattr(expected, name))
+
+
 @pytest.mark.parametrize(("kind", "probes", "rows", "size", "seed"), cases(45))
 def test_mates_equal_the_definition(kind, probes, rows, size, seed):
     rng = np.random.default_rng(seed)
@@ -146,6 +219,12 @@ def test_closer_equals_the_definition(kind, probes, rows, size, seed):
         found = [inside for _, inside in masked.closer(x, radius, y, starts, block_bytes)]
         np.testing.assert_array_equal(np.vstack([np.empty((0, len(starts))), *found]),
                                       np.vstack([np.empty((0, len(starts))), *expected]))  # fmt: skip
+    index = rng.permutation(rows)[: max(1, rows // 2)]  # a gallery within a table
+    starts = starts[starts < len(index)]
+    expected = [inside for _, inside in exact.closer(x, radius, y[index], starts)]
+    found = [inside for _, inside in masked.closer(x, radius, Rows(y, index), starts, 4096)]
+    np.testing.assert_array_equal(np.vstack([np.empty((0, len(starts))), *found]),
+                                  np.vstack([np.empty((0, len(starts))), *expected]))  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "probes", "rows", "size", "seed"), cases(45))
