@@ -15,6 +15,7 @@ from statistics import median
 
 import numpy as np
 
+from facecure.kernels import scan_bodies
 from facecure.protocols.population import population
 from facecure.protocols.split import Split
 from facecure.search import exact, masked
@@ -53,6 +54,7 @@ def run(quick: bool) -> dict[str, object]:
         "ours_s": round(median(ours), 4),
         "reference_s": round(median(theirs) * IDENTITIES, 2),
         "target": TARGET,
+        "scan": scan_bodies()[-1].name,
         "correct": bool(correct),
         "reference": f"scikit-learn rebuild of {len(drawn)} drawn identities, scaled to {IDENTITIES}",
         "per_identity_s": round(median(theirs), 4),

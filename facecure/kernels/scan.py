@@ -29,8 +29,8 @@ class ScanBody:
 class Quantized:
     """Vectors as scale × codes: `codes` int8 (N, D up to a multiple of 16) in −limit…limit, `sums` int32 (N,) of them.
 
-    `scale`, `square` (squared length of the vector) and `lost` (of vector − scale × codes) are float64 (N,). Vector i is
-    `vectors[index[i]]`, or `vectors[i]` without an index.
+    `scale`, `square` (squared length of the vector) and `lost` (of vector − scale × codes) are float64 (N,). Vector i
+    is `vectors[index[i]]`, or `vectors[i]` without an index.
     """
 
     vectors: F32
@@ -79,7 +79,7 @@ def scan_bodies() -> tuple[ScanBody, ...]:
 
 
 def largest_magnitude(values: F32, *, threads: int = 0) -> float:
-    """Return the largest |value| of a contiguous float32 array, 0 of an empty one; inf or NaN where not all are finite."""
+    """Return the largest |value| of a contiguous float32 array, 0 without any; inf or NaN where not all are finite."""
     return _core.largest_magnitude(values=values, threads=thread_count(threads))
 
 
@@ -126,12 +126,12 @@ def near_rows(
 ) -> tuple[I64, I64, F32] | None:
     """Return (probe, row, score), (P,) each: at least the pairs that may win given the final `reach`; float32 scores.
 
-    True scores lie within `fine` float32 (N,) of the returned ones, and within coarse[:, 0] + coarse[:, 1]·√rows.lost of
-    those of the codes, `coarse` float32 (N, 2). With `labels` int64 (R,), rows labelled `own` int64 (N,) are left out and `reach` is raised in place; without,
-    all rows are compared with the second of `reach.best`, which stays. None where there are more than about `most`
-    pairs: ask again with fewer rows, what `reach` has risen to holds; one row is always answered. `simd` names one of
-    `scan_bodies()`, the best by default. Raises `ValueError` where codes go beyond its limit, `MemoryError` without
-    memory.
+    True scores lie within `fine` float32 (N,) of the returned ones, and within coarse[:, 0] + coarse[:, 1]·√rows.lost
+    of those of the codes, `coarse` float32 (N, 2). With `labels` int64 (R,), rows labelled `own` int64 (N,) are left
+    out and `reach` is raised in place; without, all rows are compared with the second of `reach.best`, which stays.
+    None where there are more than about `most` pairs: ask again with fewer rows, what `reach` has risen to holds; one
+    row is always answered. `simd` names one of `scan_bodies()`, the best by default. Raises `ValueError` where codes go
+    beyond its limit, `MemoryError` without memory.
     """
     body = next((body for body in scan_bodies()[::-1] if simd in (None, body.name)), None)
     if body is not None and max(probes.limit, rows.limit) > body.limit:

@@ -176,7 +176,6 @@ def test_a_value_that_is_not_finite_is_an_error_that_names_its_row(value, where)
         masked.mates(x, groups[0], y, groups[1])
 
 
-@pytest.mark.usefixtures("scan")
 def test_vectors_too_long_for_the_proof_are_an_error():
     x = np.ones((2, (1 << 17) + 1), np.float32)
     with pytest.raises(InputError, match="up to 131072"):
