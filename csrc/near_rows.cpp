@@ -87,7 +87,7 @@ class Task {
   }
 
   // Notes the lanes of `mask`, whose bounds against a row reached the floor of their probes.
-  __attribute__((noinline)) void note(Panel& panel, std::int64_t row, std::uint32_t mask, const std::int32_t* dots) {
+  void note(Panel& panel, std::int64_t row, std::uint32_t mask, const std::int32_t* dots) {
     for (; mask; mask &= mask - 1) {
       const int lane = __builtin_ctz(mask);
       const std::int64_t probe = panel.first + lane;

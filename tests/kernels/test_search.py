@@ -260,7 +260,7 @@ def good() -> dict[str, object]:
      ({"own": None}, "labels come with own"), ({"simd": "abacus"}, "names no body"),
      ({"reach": kernels.Reach(np.zeros((2, 3), np.float32), np.zeros(3, np.int64))}, "best two"),
      ({"reach": kernels.Reach(np.zeros((3, 2), np.float32), np.zeros((3, 1), np.int64))}, "per probe"),
-     ({"rows": kernels.quantize(np.zeros((3, 5), np.float32))}, "as many values")],
+     ({"rows": kernels.quantize(np.zeros((3, 5), np.float32), limit=63)}, "as many values")],
 )  # fmt: skip
 def test_wrong_shapes_are_errors(change, message):
     assert kernels.near_rows(**good()) is not None
