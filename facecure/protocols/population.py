@@ -21,7 +21,7 @@ from facecure.protocols.split import Protected, Split
 from facecure.search.bounds import Rows
 from facecure.search.exact import DISTRACTOR, Nearest, Rivals
 from facecure.search.masked import BLOCK_BYTES, closer, mates, rivals
-from facecure.types import F32, I64, Bool, Outcome
+from facecure.types import F32, F64, I64, Bool, Outcome
 
 
 def population(
@@ -61,12 +61,12 @@ def _outcomes(
 ) -> list[Outcome]:
     probes = [person.probes for person in group]
     searched = np.concatenate([np.empty(0, np.int64), *probes])
-    impostor = found.impostor.distance[np.searchsorted(rows, searched)]
+    at = np.searchsorted(rows, searched)
+    impostor = found.impostor.distance[at]
     first, second = mates(vectors, probes, vectors, [person.cloaked for person in group])
-    clean, _ = mates(vectors, probes, vectors, [person.clean for person in group])
     # own rows come last in the gallery, so at equal distance the impostor wins
     identified, again = first.distance < impostor, second.distance < impostor
-    clean_identified = clean.distance < impostor
+    clean_identified = _clean_distance(vectors, split, group, found.mate.distance[at]) < impostor
     control_errors = _control_errors(vectors, split, group, rows, found, block_bytes, device)
     # at distance 0 an enrolled row finds itself, unless an equal row of somebody else comes earlier
     foreign = [0, *np.cumsum(twins.foreign(*_cloaked(group)))]
@@ -95,6 +95,22 @@ def _outcomes(
             )
         )
     return outcomes
+
+
+def _clean_distance(vectors: F32, split: Split, group: Sequence[Protected], mate: F64) -> F64:
+    """Return float64 per probe of the group: squared distance to the nearest of the person's clean rows.
+
+    Where those are what the person has in the gallery as one of the other people, it is known from there: `mate`.
+    """
+    order = np.argsort(split.enrolled_labels, kind="stable")
+    labels, rows = split.enrolled_labels[order], split.enrolled[order]
+    begin, end = (np.searchsorted(labels, [person.label for person in group], side=s) for s in ("left", "right"))
+    same = [np.array_equal(rows[i:j], person.clean) for i, j, person in zip(begin, end, group, strict=True)]
+    others = [person for person, known in zip(group, same, strict=True) if not known]
+    clean, _ = mates(vectors, [person.probes for person in others], vectors, [person.clean for person in others])
+    distance = mate.copy()
+    distance[~np.repeat(np.array(same, bool), [len(person.probes) for person in group])] = clean.distance
+    return distance
 
 
 def _control_errors(
