@@ -14,6 +14,15 @@
 
 namespace facecure {
 
+// The last rows of something, in order.
+struct Ring {
+  float* rows[dssim_window];
+  float* next() {  // forgets the first
+    std::rotate(rows, rows + 1, rows + dssim_window);
+    return rows[dssim_window - 1];
+  }
+};
+
 // Rows of scratch for planes of one width; a thread needs one of these. Rows are as long as whole vectors need, and what
 // lies beyond their values is never used.
 class DssimScratch {
@@ -23,22 +32,29 @@ class DssimScratch {
 
   explicit DssimScratch(int width)
       : row_(whole_vectors(width)), wide_(whole_vectors(width + 2 * edge) + most_lanes),
-        memory_(std::size_t((row_ + 2 * maps * wide_ + 2 * dssim_window * maps * row_) / most_lanes)) {}
+        memory_(std::size_t((2 * row_ + 2 * maps * wide_ + 2 * dssim_window * maps * row_) / most_lanes)) {}
 
   void clear() { std::fill(memory_.begin(), memory_.end(), Aligned{}); }
   float* perturbation() { return at(0); }
+  float* values() { return at(row_ + 2 * maps * wide_ + 2 * dssim_window * maps * row_); }
   float* columns(int map) { return at(row_ + map * wide_); }
   float* coefficients(int map) { return at(row_ + (maps + map) * wide_); }  // with `edge` zeros on both sides
   // Rows of three maps, a vector of each in turn: the last ones of d, s·d and d², and of the coefficients spread along
   // the rows.
-  float* products(int row) { return at(row_ + 2 * maps * wide_ + row % dssim_window * maps * row_); }
-  float* spread(int row) { return at(row_ + 2 * maps * wide_ + (dssim_window + row % dssim_window) * maps * row_); }
+  Ring products() { return ring(0); }
+  Ring spread() { return ring(dssim_window); }
 
  private:
   struct alignas(sizeof(float) * most_lanes) Aligned {
     float values[most_lanes];
   };
   float* at(std::int64_t value) { return reinterpret_cast<float*>(memory_.data()) + value; }
+
+  Ring ring(int first) {
+    Ring ring;
+    for (int k = 0; k < dssim_window; ++k) ring.rows[k] = at(row_ + 2 * maps * wide_ + (first + k) * maps * row_);
+    return ring;
+  }
 
   std::int64_t row_, wide_;
   std::vector<Aligned> memory_;  // rows start where whole vectors do
@@ -63,9 +79,9 @@ namespace dssim_detail {
 
 // Weighted means of one map down the columns of the rows `from`.
 template <int lanes>
-FACECURE_INLINE Floats<lanes> means(const float* const* from, std::int64_t x, int map,
+FACECURE_INLINE Floats<lanes> means(const Ring& from, std::int64_t x, int map,
                                     const Weights<dssim_window>& weights) {
-  const auto row = [&](int k) FACECURE_INLINE_LAMBDA { return load<lanes>(from[k] + 3 * x + map * lanes); };
+  const auto row = [&](int k) FACECURE_INLINE_LAMBDA { return load<lanes>(from.rows[k] + 3 * x + map * lanes); };
   return weighted<dssim_window>(row, weights.of);
 }
 
@@ -84,13 +100,13 @@ FACECURE_INLINE void dssim_band(const DssimSource& source, const Band& band, Dss
   const float* s = source.centred + band.plane * source.height * width;
   const Weights<dssim_window> weights(source.weights);
   const float centre = source.centre, luminance = source.luminance;
-  const float* rows[dssim_window];
+  Ring products = scratch.products(), spreads = scratch.spread();
   scratch.clear();
   for (int y = std::max(0, band.from - edge), read = y; y < band.until; ++y) {
-    float* const spread = scratch.spread(y);
+    float* const spread = spreads.next();
     if (y < high) {
       for (; read <= y + edge; ++read) {  // rows that window row y needs
-        float *d = scratch.perturbation(), *to = scratch.products(read);
+        float *d = scratch.perturbation(), *to = products.next();
         const float* sr = s + std::int64_t(read) * width;
         perturb(read, d);
         by_vectors<lanes>(width, [&](std::int64_t x, auto some) FACECURE_INLINE_LAMBDA {
@@ -98,20 +114,19 @@ FACECURE_INLINE void dssim_band(const DssimSource& source, const Band& band, Dss
           store(to + 3 * x, dx), store(to + 3 * x + lanes, dx * sx), store(to + 3 * x + 2 * lanes, dx * dx);
         });
       }
-      for (int k = 0; k < dssim_window; ++k) rows[k] = scratch.products(y + k);
       float *d = scratch.columns(0), *sd = scratch.columns(1), *dd = scratch.columns(2);
       by_vectors<lanes>(width, [&](std::int64_t x, auto) FACECURE_INLINE_LAMBDA {
-        store(d + x, means<lanes>(rows, x, 0, weights));
-        store(sd + x, means<lanes>(rows, x, 1, weights));
-        store(dd + x, means<lanes>(rows, x, 2, weights));
+        store(d + x, means<lanes>(products, x, 0, weights));
+        store(sd + x, means<lanes>(products, x, 1, weights));
+        store(dd + x, means<lanes>(products, x, 2, weights));
       });
       const std::int64_t window = (band.plane * high + y) * across;
       const float *centred_mean = source.centred_mean + window, *contrast = source.contrast + window;
       float *by_mean = scratch.coefficients(0) + edge, *by_variance = scratch.coefficients(1) + edge;
-      float* by_covariance = scratch.coefficients(2) + edge;
+      float *by_covariance = scratch.coefficients(2) + edge, *values = scratch.values();
       using Sum = typename Vector<lanes>::Doubles;
       alignas(64) double sums[most_lanes] = {};
-      by_vectors<lanes>(across, [&](std::int64_t x, auto some) FACECURE_INLINE_LAMBDA {
+      by_whole_vectors<lanes>(across, [&](std::int64_t x, auto some) FACECURE_INLINE_LAMBDA {
         const auto found = dssim_window_value<F>(along<lanes>(d + x, weights), along<lanes>(sd + x, weights),
                                                  along<lanes>(dd + x, weights),
                                                  load_some<lanes>(centred_mean + x, some),
@@ -119,13 +134,14 @@ FACECURE_INLINE void dssim_band(const DssimSource& source, const Band& band, Dss
         store_some(by_mean + x, found.by_mean, some);
         store_some(by_variance + x, found.by_variance, some);
         store_some(by_covariance + x, found.by_covariance, some);
-        F value = {};
-        store_some(reinterpret_cast<float*>(&value), found.value, some);
+        store_some(values + x, found.value, some);
+      });
+      for (int x = 0; x < across; x += lanes) {
         Sum sum;
         std::memcpy(&sum, sums + x % most_lanes, sizeof sum);
-        sum += __builtin_convertvector(value, Sum);
+        sum += __builtin_convertvector(load<lanes>(values + x), Sum);
         std::memcpy(sums + x % most_lanes, &sum, sizeof sum);
-      });
+      }
       if (y >= band.from) totals[y] = std::accumulate(sums, sums + most_lanes, 0.0);
       by_vectors<lanes>(width, [&](std::int64_t x, auto) FACECURE_INLINE_LAMBDA {  // the transpose: it is symmetric
         store(spread + 3 * x, along<lanes>(by_mean - edge + x, weights));
@@ -136,12 +152,11 @@ FACECURE_INLINE void dssim_band(const DssimSource& source, const Band& band, Dss
       std::fill_n(spread, 3 * whole_vectors(width), 0.0f);
     }
     if (y < band.from) continue;
-    for (int k = 0; k < dssim_window; ++k) rows[k] = scratch.spread(y + 1 + k);
-    const float *sr = s + std::int64_t(y) * width, *dr = scratch.products(y);
+    const float *sr = s + std::int64_t(y) * width, *dr = products.rows[y - std::min(y, high - 1)];
     float* out = gradient + std::int64_t(y) * width;
     by_vectors<lanes>(width, [&](std::int64_t x, auto some) FACECURE_INLINE_LAMBDA {
-      const F t0 = means<lanes>(rows, x, 0, weights), t1 = means<lanes>(rows, x, 1, weights);
-      const F t2 = means<lanes>(rows, x, 2, weights);
+      const F t0 = means<lanes>(spreads, x, 0, weights), t1 = means<lanes>(spreads, x, 1, weights);
+      const F t2 = means<lanes>(spreads, x, 2, weights);
       store_some(out + x, t0 + 2.0f * load<lanes>(dr + 3 * x) * t1 + load_some<lanes>(sr + x, some) * t2, some);
     });
   }

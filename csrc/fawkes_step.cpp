@@ -18,11 +18,13 @@ FACECURE_INLINE void move(const FawkesStep& job, const Band& band) {
   const float *centred = job.source.centred + at, *by_dssim = job.by_dssim + at;
   const float* by_feature = move.by_feature + at + shown_offset(job, channel);
   float *modifier = job.modifier + at, *squares = job.squares + at, *steps = job.steps + at;
-  if (move.better[picture]) std::copy_n(job.pictures + at, count, job.best + at);
+  const float* pictures = job.pictures + at;
+  float* best = move.better[picture] ? job.best + at : nullptr;
   by_vectors<lanes>(count, [&](std::int64_t x, auto some) FACECURE_INLINE_LAMBDA {
     const auto at = [&](const float* values) FACECURE_INLINE_LAMBDA { return load_some<lanes>(values + x, some); };
     const auto next = moved<Floats<lanes>>(move, bound, at(modifier), at(squares), at(steps), at(centred), at(by_dssim),
                                            at(by_feature), dssim_weight, feature_weight);
+    if (best) store_some(best + x, at(pictures), some);
     store_some(modifier + x, next.modifier, some);
     store_some(squares + x, next.squares, some);
     store_some(steps + x, next.steps, some);

@@ -10,6 +10,7 @@
 namespace facecure {
 
 inline constexpr float fawkes_centre = 128;  // DssimSource::centre
+inline constexpr double ln2 = 0.6931471805599453;
 
 template <class F>
 struct Bent {
@@ -22,24 +23,17 @@ struct Bent {
 // and τ = (s / 255 − ½) c,  tanh z − τ = t (1 − τ²) / (1 + τ t).
 template <class F>
 FACECURE_VALUE Bent<F> bend(const F& m, const F& centred) {
-  constexpr float c = 2 - 1e-6f, scale = 255 / c, level = 1 / 255.f;
-  const F half = (centred + (fawkes_centre - 127.5f)) * level;
-  const F below = (255 - fawkes_centre - centred) * (2 * level) + 1e-6f * half;  // 1 − τ
-  const F above = (centred + fawkes_centre) * (2 * level) - 1e-6f * half;  // 1 + τ
-  // tanh x = n / q by Lambert's continued fraction to the seventh term, for x = m / 8: within 1e-7 up to |x| = 2. Then
-  // e^2m = ((q + n) / (q − n))^8.
-  const F x = clamped(m, -16, 16) * 0.125f, x2 = x * x;
-  const F n = x * (1.0f + x2 * (17325 / 135135.f + x2 * (378 / 135135.f + x2 * (1 / 135135.f))));
-  const F q = 1.0f + x2 * (62370 / 135135.f + x2 * (3150 / 135135.f + x2 * (28 / 135135.f)));
-  F up = q + n, down = q - n;
-  up *= up, up *= up, up *= up;
-  down *= down, down *= down, down *= down;
-  const F q2 = q * q + n * n, n2 = 2.0f * (n * q);  // tanh 2x = 2nq / (q² + n²)
-  const F q4 = q2 * q2 + n2 * n2, n4 = 2.0f * (n2 * q2);
-  const F n8 = 2.0f * (n4 * q4);
-  // up : down : n8 = 1 + t : 1 − t : t
-  const F whole = 2.0f / (up * above + down * below), part = above * below * whole * scale;
-  return {n8 * part, up * down * whole * part};
+  constexpr double c = 2 - 1e-6;
+  const F above = (centred + fawkes_centre) * float(c / 255) + 5e-7f;        // 1 + τ
+  const F below = (255 - fawkes_centre - centred) * float(c / 255) + 5e-7f;  // 1 − τ
+  // e^2m = 2^k (q + n) / (q − n), where n / q is Padé's tanh of m − k ln 2 / 2: within 2e-8, as that is at most ln 2 / 4.
+  constexpr float to_whole = 3 << 22;  // the sum's last digit counts one
+  const F x = clamped(m, -16, 16), sum = x * float(2 / ln2) + to_whole;
+  const F r = x - (sum - to_whole) * float(ln2 / 2), r2 = r * r;
+  const F n = r * (1.0f + r2 * float(1 / 15.)), q = 1.0f + r2 * 0.4f, power = power_of_two(sum);
+  const F up = q + n, down = q - n, half = (power * 0.5f - 0.5f) * up + n;  // power up : down : half = 1 + t : 1 − t : t
+  const F whole = 2.0f / (power * above * up + down * below), part = above * below * float(255 / c) * whole;
+  return {half * part, power * up * down * whole * part};
 }
 
 template <class F>
@@ -53,9 +47,9 @@ FACECURE_VALUE Moved<F> adadelta(const FawkesMove& move, const F& modifier, cons
                                  const F& gradient) {
   const F squares = move.rho * before + (1 - move.rho) * (gradient * gradient);
   const F step = gradient * square_root((steps + move.epsilon) / (squares + move.epsilon));
-  const F sign = select(gradient > 0, all<F>(1), select(gradient < 0, all<F>(-1), F{}));
-  return {modifier - move.rate * step - move.kick * sign, squares,
-          move.rho * steps + (1 - move.rho) * (step * step)};
+  F next = modifier - move.rate * step;
+  if (move.kick != 0) next -= move.kick * select(gradient > 0, all<F>(1), select(gradient < 0, all<F>(-1), F{}));
+  return {next, squares, move.rho * steps + (1 - move.rho) * (step * step)};
 }
 
 // The modifier and its accumulators after a move, given the gradients with respect to its picture.
@@ -65,9 +59,9 @@ FACECURE_VALUE Moved<F> moved(const FawkesMove& move, float bound, const F& modi
                               float feature_weight) {
   const Bent<F> bent = bend(modifier, centred);
   const F gradient = dssim_weight * by_dssim + feature_weight * by_feature;
-  const F past = select(bent.beyond < 0, -bent.beyond, bent.beyond), back = bent.beyond * gradient;
-  const F most = select(back > (move.frozen ? INFINITY : 0.0f), all<F>(INFINITY), all<F>(bound));
-  return adadelta(move, modifier, squares, steps, select(past <= most, gradient * bent.slope, F{}));
+  const F back = bent.beyond * gradient, bounded = clamped(bent.beyond, -bound, bound);
+  const F inside = select(back > (move.frozen ? INFINITY : 0.0f), bent.beyond, bounded);
+  return adadelta(move, modifier, squares, steps, select(bent.beyond == inside, gradient * bent.slope, F{}));
 }
 
 // The perturbation to which a modifier leads.

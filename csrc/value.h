@@ -2,6 +2,10 @@
 // or on the CPU a vector of them.
 #pragma once
 
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
 #include "simd.h"
 
 #ifdef __CUDACC__
@@ -29,7 +33,19 @@ FACECURE_VALUE F select(const Choice& first, const F& a, const F& b) { return fi
 
 template <class F>
 FACECURE_VALUE F clamped(const F& value, float low, float high) {
-  return select(value < low, all<F>(low), select(value > high, all<F>(high), value));
+  const F least = all<F>(low), most = all<F>(high), raised = select(value < least, least, value);
+  return select(most < raised, most, raised);
+}
+
+// 2^k, k from −126 to 127, given k + 3 · 2^22.
+template <class F>
+FACECURE_VALUE F power_of_two(const F& sum) {
+  std::conditional_t<std::is_same_v<F, float>, std::int32_t, decltype(F{} < F{})> bits;
+  std::memcpy(&bits, &sum, sizeof bits);
+  bits = (bits + 127) << 23;
+  F power;
+  std::memcpy(&power, &bits, sizeof power);
+  return power;
 }
 
 }  // namespace facecure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from facecure.kernels.dssim import CENTRE
@@ -14,11 +15,9 @@ def _float32(*values: float) -> list[float]:
     return [float(np.float32(value)) for value in values]
 
 
-_LEVEL, _SPAN, _TINY = _float32(1 / 255, SPAN, 2 - SPAN)
-_SCALE = float(np.float32(255) / np.float32(_SPAN))
-# Lambert's continued fraction of tanh to its seventh term, numerator and denominator by powers of x²
-_ABOVE = [float(np.float32(k) / np.float32(135135)) for k in (17325, 378, 1)]
-_BELOW = [float(np.float32(k) / np.float32(135135)) for k in (62370, 3150, 28)]
+_SCALE, _BY_SCALE, _TINY, _TO_WHOLE, _BY_WHOLE, _ABOVE, _BELOW = _float32(
+    255 / SPAN, SPAN / 255, 5e-7, 2 / np.log(2), np.log(2) / 2, 1 / 15, 0.4
+)
 
 
 def bend(centred: Tensor, modifier: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,21 +26,17 @@ def bend(centred: Tensor, modifier: Tensor) -> tuple[Tensor, Tensor]:
     With τ = (s / 255 − ½) · span that is (tanh(artanh τ + m) − τ) · 255 / span. By the addition theorem the difference
     is tanh m · (1 − τ²) / (1 + τ tanh m): a small change keeps its digits, and 0 and 255 their slope. Beyond ±16 a
     modifier changes nothing. The operations, in their order, are those of csrc/fawkes_value.h, for the same bits on the
-    CPU: tanh from that of m / 8, within 1e-7.
+    CPU: e^2m = 2^k (q + n) / (q − n), where n / q is Padé's tanh of m − k ln 2 / 2, within 2e-8.
     """
-    half = (centred + (CENTRE - 127.5)) * _LEVEL
-    below = (255 - CENTRE - centred) * (2 * _LEVEL) + half * _TINY  # 1 − τ
-    above = (centred + CENTRE) * (2 * _LEVEL) - half * _TINY  # 1 + τ
-    x = modifier.clamp(-16, 16) / 8
-    x2 = x * x
-    n = x * (1 + x2 * (_ABOVE[0] + x2 * (_ABOVE[1] + x2 * _ABOVE[2])))
-    q = 1 + x2 * (_BELOW[0] + x2 * (_BELOW[1] + x2 * _BELOW[2]))
+    above = (centred + CENTRE) * _BY_SCALE + _TINY  # 1 + τ
+    below = (255 - CENTRE - centred) * _BY_SCALE + _TINY  # 1 − τ
+    x = modifier.clamp(-16, 16)
+    k = (x * _TO_WHOLE).round()
+    r = x - k * _BY_WHOLE
+    r2 = r * r
+    n, q, power = r * (1 + r2 * _ABOVE), 1 + r2 * _BELOW, torch.ldexp(torch.ones_like(k), k)
     up, down = q + n, q - n
-    for _ in range(3):
-        up, down = up * up, down * down
-    q2, n2 = q * q + n * n, 2 * (n * q)
-    q4, n4 = q2 * q2 + n2 * n2, 2 * (n2 * q2)
-    n8 = 2 * (n4 * q4)
-    whole = 2 / (up * above + down * below)  # up : down : n8 = 1 + tanh m : 1 − tanh m : tanh m
-    part = above * below * whole * _SCALE
-    return n8 * part, up * down * whole * part
+    half = (power * 0.5 - 0.5) * up + n  # power up : down : half = 1 + tanh m : 1 − tanh m : tanh m
+    whole = 2 / (power * above * up + down * below)
+    part = above * below * _SCALE * whole
+    return half * part, power * up * down * whole * part
