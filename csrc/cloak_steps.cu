@@ -37,8 +37,8 @@ struct Given {
 
 struct OfModifier {
   const float *modifier, *centred;
-  float bound;
-  __device__ float operator()(std::int64_t at) const { return bounded(modifier[at], centred[at], bound); }
+  float bound, furthest;
+  __device__ float operator()(std::int64_t at) const { return bounded(modifier[at], centred[at], bound, furthest); }
 };
 
 // One block per tile: x and y number tiles, z planes from `first` on.
@@ -116,7 +116,8 @@ void fawkes_step_cuda(const FawkesStep& job, double* scratch, double* dssim, voi
   fawkes_kernel<<<blocks_for(values), threads, 0, stream>>>(job, job.move ? *job.move : FawkesMove{},
                                                             job.move != nullptr);
   check(cudaGetLastError(), "launch of fawkes_step");
-  enqueue(job.source, OfModifier{job.modifier, job.source.centred, job.bound}, scratch, dssim, job.by_dssim, stream);
+  const OfModifier perturbation{job.modifier, job.source.centred, job.bound, job.furthest};
+  enqueue(job.source, perturbation, scratch, dssim, job.by_dssim, stream);
 }
 
 void lowkey_step_cuda(const LowKeyStep& job, void* given) {

@@ -31,7 +31,7 @@ void fawkes_step_by_tiles(const FawkesStep& job, double* dssim) {
   const std::int64_t area = std::int64_t(job.source.height) * job.source.width;
   for (std::int64_t at = 0; at < job.source.planes * area; ++at) move_value(job, at);
   const auto perturbation = [&](std::int64_t at) {
-    return bounded(job.modifier[at], job.source.centred[at], job.bound);
+    return bounded(job.modifier[at], job.source.centred[at], job.bound, job.furthest);
   };
   tiles(job.source, perturbation, dssim, job.by_dssim);
 }

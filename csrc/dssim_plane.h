@@ -36,9 +36,9 @@ class DssimScratch {
 
   void clear() { std::fill(memory_.begin(), memory_.end(), Aligned{}); }
   float* perturbation() { return at(0); }
-  float* values() { return at(row_ + 2 * maps * wide_ + 2 * dssim_window * maps * row_); }
-  float* columns(int map) { return at(row_ + map * wide_); }
-  float* coefficients(int map) { return at(row_ + (maps + map) * wide_); }  // with `edge` zeros on both sides
+  float* values() { return at(row_); }  // A + B − AB of a row of windows, then zeros
+  float* columns(int map) { return at(2 * row_ + map * wide_); }
+  float* coefficients(int map) { return at(2 * row_ + (maps + map) * wide_); }  // with `edge` zeros on both sides
   // Rows of three maps, a vector of each in turn: the last ones of d, s·d and d², and of the coefficients spread along
   // the rows.
   Ring products() { return ring(0); }
@@ -52,7 +52,7 @@ class DssimScratch {
 
   Ring ring(int first) {
     Ring ring;
-    for (int k = 0; k < dssim_window; ++k) ring.rows[k] = at(row_ + 2 * maps * wide_ + (first + k) * maps * row_);
+    for (int k = 0; k < dssim_window; ++k) ring.rows[k] = at(2 * row_ + 2 * maps * wide_ + (first + k) * maps * row_);
     return ring;
   }
 

@@ -14,7 +14,7 @@ FACECURE_INLINE void move(const FawkesStep& job, const Band& band) {
   const int channel = int(band.plane % 3);
   const FawkesMove move = *job.move;  // a copy, which no store can change
   const float dssim_weight = move.dssim_weight[picture], feature_weight = weight_of(job, picture, channel);
-  const float bound = job.bound;
+  const float bound = job.bound, furthest = job.furthest;
   const float *centred = job.source.centred + at, *by_dssim = job.by_dssim + at;
   const float* by_feature = move.by_feature + at + shown_offset(job, channel);
   float *modifier = job.modifier + at, *squares = job.squares + at, *steps = job.steps + at;
@@ -22,8 +22,8 @@ FACECURE_INLINE void move(const FawkesStep& job, const Band& band) {
   float* best = move.better[picture] ? job.best + at : nullptr;
   by_vectors<lanes>(count, [&](std::int64_t x, auto some) FACECURE_INLINE_LAMBDA {
     const auto at = [&](const float* values) FACECURE_INLINE_LAMBDA { return load_some<lanes>(values + x, some); };
-    const auto next = moved<Floats<lanes>>(move, bound, at(modifier), at(squares), at(steps), at(centred), at(by_dssim),
-                                           at(by_feature), dssim_weight, feature_weight);
+    const auto next = moved<Floats<lanes>>(move, bound, furthest, at(modifier), at(squares), at(steps), at(centred),
+                                           at(by_dssim), at(by_feature), dssim_weight, feature_weight);
     if (best) store_some(best + x, at(pictures), some);
     store_some(modifier + x, next.modifier, some);
     store_some(squares + x, next.squares, some);
@@ -40,7 +40,8 @@ template <int lanes>
 FACECURE_INLINE void judge(const FawkesStep& job, const Band& band, DssimScratch& scratch, double* totals) {
   const std::int64_t first = band.plane * job.source.height * job.source.width;
   const int width = job.source.width, channel = int(band.plane % 3);
-  const float mean = job.mean[channel], std = job.std[channel], bound = job.bound;
+  const float mean = job.mean[channel], std = job.std[channel];
+  const float bound = job.bound, furthest = job.furthest;
   const auto next = [&](int y, float* d) FACECURE_INLINE_LAMBDA {
     const std::int64_t at = first + std::int64_t(y) * width;
     const bool ours = y >= band.from && y < band.until;
@@ -49,7 +50,7 @@ FACECURE_INLINE void judge(const FawkesStep& job, const Band& band, DssimScratch
     float* shown = job.shown ? job.shown + at + shown_offset(job, channel) : nullptr;
     by_whole_vectors<lanes>(width, [&](std::int64_t x, auto some) FACECURE_INLINE_LAMBDA {
       const auto s = load_some<lanes>(centred + x, some);
-      const auto perturbation = bounded(load_some<lanes>(modifier + x, some), s, bound);
+      const auto perturbation = bounded(load_some<lanes>(modifier + x, some), s, bound, furthest);
       const auto level = s + fawkes_centre + perturbation;
       store(d + x, perturbation);
       if (ours) store_some(picture + x, level, some);

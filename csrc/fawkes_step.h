@@ -36,6 +36,7 @@ struct FawkesStep {
   int slots[3];
   int threads;
   Simd simd;
+  float furthest = 16;  // from 0 that a modifier counts; as a constant GCC would not make a minimum one instruction
 };
 
 // Moves the modifiers, then writes the next pictures with their values and gradients as dssim_planes does, plane by plane

@@ -22,13 +22,13 @@ struct Bent {
 // By the addition theorem, so that a small change keeps its digits and a source of 0 or 255 its slope: with t = tanh m
 // and τ = (s / 255 − ½) c,  tanh z − τ = t (1 − τ²) / (1 + τ t).
 template <class F>
-FACECURE_VALUE Bent<F> bend(const F& m, const F& centred) {
+FACECURE_VALUE Bent<F> bend(const F& m, const F& centred, float furthest) {
   constexpr double c = 2 - 1e-6;
   const F above = (centred + fawkes_centre) * float(c / 255) + 5e-7f;        // 1 + τ
   const F below = (255 - fawkes_centre - centred) * float(c / 255) + 5e-7f;  // 1 − τ
   // e^2m = 2^k (q + n) / (q − n), where n / q is Padé's tanh of m − k ln 2 / 2: within 2e-8, as that is at most ln 2 / 4.
   constexpr float to_whole = 3 << 22;  // the sum's last digit counts one
-  const F x = clamped(m, -16, 16), sum = x * float(2 / ln2) + to_whole;
+  const F x = clamped(m, -furthest, furthest), sum = x * float(2 / ln2) + to_whole;
   const F r = x - (sum - to_whole) * float(ln2 / 2), r2 = r * r;
   const F n = r * (1.0f + r2 * float(1 / 15.)), q = 1.0f + r2 * 0.4f, power = power_of_two(sum);
   const F up = q + n, down = q - n, half = (power * 0.5f - 0.5f) * up + n;  // power up : down : half = 1 + t : 1 − t : t
@@ -54,10 +54,10 @@ FACECURE_VALUE Moved<F> adadelta(const FawkesMove& move, const F& modifier, cons
 
 // The modifier and its accumulators after a move, given the gradients with respect to its picture.
 template <class F>
-FACECURE_VALUE Moved<F> moved(const FawkesMove& move, float bound, const F& modifier, const F& squares, const F& steps,
-                              const F& centred, const F& by_dssim, const F& by_feature, float dssim_weight,
-                              float feature_weight) {
-  const Bent<F> bent = bend(modifier, centred);
+FACECURE_VALUE Moved<F> moved(const FawkesMove& move, float bound, float furthest, const F& modifier, const F& squares,
+                              const F& steps, const F& centred, const F& by_dssim, const F& by_feature,
+                              float dssim_weight, float feature_weight) {
+  const Bent<F> bent = bend(modifier, centred, furthest);
   const F gradient = dssim_weight * by_dssim + feature_weight * by_feature;
   const F back = bent.beyond * gradient, bounded = clamped(bent.beyond, -bound, bound);
   const F inside = select(back > (move.frozen ? INFINITY : 0.0f), bent.beyond, bounded);
@@ -66,8 +66,8 @@ FACECURE_VALUE Moved<F> moved(const FawkesMove& move, float bound, const F& modi
 
 // The perturbation to which a modifier leads.
 template <class F>
-FACECURE_VALUE F bounded(const F& modifier, const F& centred, float bound) {
-  return clamped(bend(modifier, centred).beyond, -bound, bound);
+FACECURE_VALUE F bounded(const F& modifier, const F& centred, float bound, float furthest) {
+  return clamped(bend(modifier, centred, furthest).beyond, -bound, bound);
 }
 
 // From a value of a plane to its place in `shown`.
@@ -90,14 +90,14 @@ FACECURE_VALUE void move_value(const FawkesStep& job, std::int64_t at) {
   if (job.move) {
     const FawkesMove& move = *job.move;
     if (move.better[picture]) job.best[at] = job.pictures[at];
-    const Moved<float> next = moved(move, job.bound, job.modifier[at], job.squares[at], job.steps[at], centred,
-                             job.by_dssim[at], move.by_feature[shown], move.dssim_weight[picture],
-                             weight_of(job, picture, channel));
+    const Moved<float> next = moved(move, job.bound, job.furthest, job.modifier[at], job.squares[at], job.steps[at],
+                                   centred, job.by_dssim[at], move.by_feature[shown], move.dssim_weight[picture],
+                                   weight_of(job, picture, channel));
     job.modifier[at] = next.modifier;
     job.squares[at] = move.forget ? 0 : next.squares;
     job.steps[at] = move.forget ? 0 : next.steps;
   }
-  const float next = centred + fawkes_centre + bounded(job.modifier[at], centred, job.bound);
+  const float next = centred + fawkes_centre + bounded(job.modifier[at], centred, job.bound, job.furthest);
   job.pictures[at] = next;
   if (job.shown) job.shown[shown] = (next - job.mean[channel]) / job.std[channel];
 }

@@ -33,8 +33,8 @@ FACECURE_VALUE F select(const Choice& first, const F& a, const F& b) { return fi
 
 template <class F>
 FACECURE_VALUE F clamped(const F& value, float low, float high) {
-  const F least = all<F>(low), most = all<F>(high), raised = select(value < least, least, value);
-  return select(most < raised, most, raised);
+  const F least = all<F>(low), most = all<F>(high), raised = value < least ? least : value;
+  return most < raised ? most : raised;
 }
 
 // 2^k, k from −126 to 127, given k + 3 · 2^22.

@@ -59,7 +59,7 @@ def test_a_step_is_the_twins(shape, kind, strength, bound, simd):
     value = fawkes_step(planes, source, None, bound, EPSILON, simd=simd)
     expected = fawkes_step_numpy(twin, source, None, bound, EPSILON)
     np.testing.assert_allclose(value, expected, rtol=1e-3, atol=1e-10)
-    # tanh goes through eighth powers: some thirty roundings of a change, and one of up to 255 levels
+    # some twenty roundings of a change, and one of up to 255 levels
     rounding = 3e-6 * (np.abs(twin.pictures - source.centred - 128) + 10)
     assert (np.abs(planes.pictures - twin.pictures) <= rounding).all()
     for name in ("pictures", "by_dssim", "shown"):  # the twin's own rounding aside, both move on from the same place
