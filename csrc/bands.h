@@ -26,8 +26,8 @@ class Bands {
 
   int threads() const { return threads_; }  // as many as have something to do
 
-  // Calls prepare(thread, band), then finish(thread, band), `thread` being a number below threads(). What is prepared of a
-  // plane comes before all that is finished of it. Nothing may throw.
+  // Calls prepare(thread, band), then finish(thread, band), `thread` being a number below threads(). What is prepared
+  // of a plane comes before all that is finished of it. Nothing may throw.
   template <class Prepare, class Finish>
   void each(const Prepare& prepare, const Finish& finish) const {
     share(0, tasks(), [&](int thread, const Band& band) {

@@ -34,11 +34,13 @@ py::array warp(const std::vector<Array<std::uint8_t>>& pictures, const Array<dou
   std::vector<Picture> views;
   views.reserve(pictures.size());
   for (const auto& picture : pictures) {
-    require(picture.ndim() == 3 && picture.shape(2) == 3 && picture.size() > 0, "a picture must be (H, W, 3), H, W > 0");
+    require(picture.ndim() == 3 && picture.shape(2) == 3 && picture.size() > 0,
+            "a picture must be (H, W, 3), H, W > 0");
     views.push_back({picture.data(), int(picture.shape(0)), int(picture.shape(1))});
   }
-  const WarpFaces job{views.data(), matrices.data(), int(faces), height, width,
-                      replicate ? Border::replicate : Border::black, threads, parse_simd(simd)};
+  const WarpFaces job{views.data(), matrices.data(), int(faces),
+                      height,       width,           replicate ? Border::replicate : Border::black,
+                      threads,      parse_simd(simd)};
   const auto write = [&]<class T>(const T(*rows)[256]) -> py::array {
     const py::ssize_t n = faces, h = height, w = width;
     Array<T> out(planar ? std::array<py::ssize_t, 4>{n, 3, h, w} : std::array<py::ssize_t, 4>{n, h, w, 3});
@@ -54,7 +56,7 @@ py::array warp(const std::vector<Array<std::uint8_t>>& pictures, const Array<dou
   };
   if (const auto* bits = std::get_if<Array<std::uint16_t>>(&table)) return fused(*bits);
   if (const auto* values = std::get_if<Array<float>>(&table)) return fused(*values);
-  return write(static_cast<const std::uint8_t(*)[256]>(nullptr));
+  return write(static_cast<const std::uint8_t (*)[256]>(nullptr));
 }
 
 void normalise(const Array<std::uint8_t>& pixels, const Array<float>& table, const std::array<int, 3>& channels,
@@ -63,9 +65,11 @@ void normalise(const Array<std::uint8_t>& pixels, const Array<float>& table, con
   require(table.ndim() == 2 && table.shape(0) == 3 && table.shape(1) == 256, "table must be (3, 256)");
   for (int channel : channels) require(channel >= 0 && channel < 3, "channels must be 0, 1 or 2");
   const py::ssize_t n = pixels.shape(0), h = pixels.shape(1), w = pixels.shape(2);
-  const std::array<py::ssize_t, 4> wanted = planar ? std::array{n, py::ssize_t(3), h, w} : std::array{n, h, w, py::ssize_t(3)};
+  const std::array<py::ssize_t, 4> wanted =
+      planar ? std::array{n, py::ssize_t(3), h, w} : std::array{n, h, w, py::ssize_t(3)};
   require(out.ndim() == 4 && std::equal(wanted.begin(), wanted.end(), out.shape()), "out must have the faces' sides");
-  const Values<float> values{reinterpret_cast<const float(*)[256]>(table.data()), {channels[0], channels[1], channels[2]},
+  const Values<float> values{reinterpret_cast<const float (*)[256]>(table.data()),
+                             {channels[0], channels[1], channels[2]},
                              planar ? Layout::nchw : Layout::nhwc};
   auto* to = out.mutable_data();
   py::gil_scoped_release release;
@@ -86,14 +90,21 @@ py::tuple dlpack_view(const py::capsule& capsule) {
 }
 
 #ifdef FACECURE_HAS_CUDA
-void warp_on_device(std::uintptr_t pictures, std::uintptr_t matrices, std::uintptr_t out, int faces,
-                    int picture_height, int picture_width, int height, int width, bool one_picture, bool replicate,
+void warp_on_device(std::uintptr_t pictures, std::uintptr_t matrices, std::uintptr_t out, int faces, int picture_height,
+                    int picture_width, int height, int width, bool one_picture, bool replicate,
                     const std::variant<py::none, Array<float>, Array<std::uint16_t>>& table,
                     const std::array<int, 3>& channels, bool planar, int device, std::uintptr_t stream) {
   const DeviceGuard guard(device);
-  const DeviceWarp job{reinterpret_cast<const std::uint8_t*>(pictures), reinterpret_cast<const double*>(matrices),
-                       faces, picture_height, picture_width, height, width, one_picture,
-                       replicate ? Border::replicate : Border::black, reinterpret_cast<void*>(stream)};
+  const DeviceWarp job{reinterpret_cast<const std::uint8_t*>(pictures),
+                       reinterpret_cast<const double*>(matrices),
+                       faces,
+                       picture_height,
+                       picture_width,
+                       height,
+                       width,
+                       one_picture,
+                       replicate ? Border::replicate : Border::black,
+                       reinterpret_cast<void*>(stream)};
   const auto write = [&]<class T>(const T(*rows)[256]) {
     const Values<T> values{rows, {channels[0], channels[1], channels[2]}, planar ? Layout::nchw : Layout::nhwc};
     warp_faces_cuda(job, values, reinterpret_cast<T*>(out));
@@ -104,7 +115,7 @@ void warp_on_device(std::uintptr_t pictures, std::uintptr_t matrices, std::uintp
   };
   if (const auto* bits = std::get_if<Array<std::uint16_t>>(&table)) return fused(*bits);
   if (const auto* values = std::get_if<Array<float>>(&table)) return fused(*values);
-  write(static_cast<const std::uint8_t(*)[256]>(nullptr));
+  write(static_cast<const std::uint8_t (*)[256]>(nullptr));
 }
 #endif
 
@@ -115,8 +126,8 @@ void require_index(const std::optional<Array<std::int64_t>>& index, py::ssize_t 
   for (py::ssize_t i = 0; i < at.shape(0); ++i) require(at(i) >= 0 && at(i) < rows, "index must point into vectors");
 }
 
-py::tuple quantized(const Array<float>& vectors, const std::optional<Array<std::int64_t>>& index, int limit, int threads,
-                    const std::optional<std::string>& simd) {
+py::tuple quantized(const Array<float>& vectors, const std::optional<Array<std::int64_t>>& index, int limit,
+                    int threads, const std::optional<std::string>& simd) {
   require(vectors.ndim() == 2 && limit > 0 && limit <= 127 && threads > 0,
           "vectors must be (N, D), limit 1 to 127, threads positive");
   require_index(index, vectors.shape(0));
@@ -125,7 +136,8 @@ py::tuple quantized(const Array<float>& vectors, const std::optional<Array<std::
   Array<std::int8_t> codes({count, size});
   Array<std::int32_t> sums(count);
   Array<double> scale(count), square(count), lost(count);
-  const Quantize job{vectors.data(), index ? index->data() : nullptr, count, width, size, limit, threads, parse_simd(simd)};
+  const Quantize job{vectors.data(),  index ? index->data() : nullptr, count, width, size, limit, threads,
+                     parse_simd(simd)};
   const Quantized result{codes.mutable_data(), sums.mutable_data(), scale.mutable_data(), square.mutable_data(),
                          lost.mutable_data()};
   {
@@ -167,8 +179,8 @@ bool has_shape(const Array<T>& array, std::initializer_list<py::ssize_t> shape) 
 }
 
 // vectors, index or None, codes, sums, scale
-using Coded = std::tuple<Array<float>, std::optional<Array<std::int64_t>>, Array<std::int8_t>, Array<std::int32_t>,
-                         Array<float>>;
+using Coded =
+    std::tuple<Array<float>, std::optional<Array<std::int64_t>>, Array<std::int8_t>, Array<std::int32_t>, Array<float>>;
 
 CodedVectors coded(const Coded& given) {
   const auto& [vectors, index, codes, sums, scale] = given;
@@ -182,8 +194,8 @@ CodedVectors coded(const Coded& given) {
   return {vectors.data(), index ? index->data() : nullptr, codes.data(), sums.data(), scale.data(), count, width, size};
 }
 
-std::optional<py::tuple> rows_near(const Coded& probes, const Coded& rows, const Array<float>& half, const Array<float>& lost,
-                                   const Array<float>& coarse, const Array<float>& fine,
+std::optional<py::tuple> rows_near(const Coded& probes, const Coded& rows, const Array<float>& half,
+                                   const Array<float>& lost, const Array<float>& coarse, const Array<float>& fine,
                                    const std::optional<Array<std::int64_t>>& labels,
                                    const std::optional<Array<std::int64_t>>& own, Array<float>& best,
                                    Array<std::int64_t>& best_label, std::int64_t most, int threads,
@@ -197,8 +209,18 @@ std::optional<py::tuple> rows_near(const Coded& probes, const Coded& rows, const
   require(has_shape(half, {y.count}) && has_shape(lost, {y.count}) && (!labels || has_shape(*labels, {y.count})) &&
               labels.has_value() == own.has_value() && threads > 0,
           "half, lost and labels must have a value per row; labels come with own; threads positive");
-  const NearRows job{x, y, half.data(), lost.data(), coarse.data(), fine.data(), labels ? labels->data() : nullptr,
-                     own ? own->data() : nullptr, most, threads, best.mutable_data(), best_label.mutable_data()};
+  const NearRows job{x,
+                     y,
+                     half.data(),
+                     lost.data(),
+                     coarse.data(),
+                     fine.data(),
+                     labels ? labels->data() : nullptr,
+                     own ? own->data() : nullptr,
+                     most,
+                     threads,
+                     best.mutable_data(),
+                     best_label.mutable_data()};
   std::optional<std::vector<std::vector<NearRow>>> found;
   {
     py::gil_scoped_release release;
@@ -216,9 +238,9 @@ std::optional<py::tuple> rows_near(const Coded& probes, const Coded& rows, const
   return py::make_tuple(probe, row, score);
 }
 
-py::tuple nearest_of_segments(const Array<float>& probes, const Array<float>& rows,
-                              const Array<std::int64_t>& members, const Array<std::int64_t>& starts,
-                              const Array<std::int64_t>& probe, const Array<std::int64_t>& segment, int threads) {
+py::tuple nearest_of_segments(const Array<float>& probes, const Array<float>& rows, const Array<std::int64_t>& members,
+                              const Array<std::int64_t>& starts, const Array<std::int64_t>& probe,
+                              const Array<std::int64_t>& segment, int threads) {
   require(probes.ndim() == 2 && rows.ndim() == 2 && probes.shape(1) == rows.shape(1) && threads > 0,
           "probes and rows must be (N, D), threads positive");
   require(members.ndim() == 1 && starts.ndim() == 1 && starts.shape(0) > 0 && probe.ndim() == 1 &&
@@ -235,7 +257,7 @@ py::tuple nearest_of_segments(const Array<float>& probes, const Array<float>& ro
           "members, probe and segment must be indices into rows, probes and segments");
   Array<double> distance({probe.shape(0), py::ssize_t(2)});
   Array<std::int64_t> row({probe.shape(0), py::ssize_t(2)});
-  const SegmentNearest job{probes.data(), rows.data(),    members.data(), starts.data(), probe.data(),
+  const SegmentNearest job{probes.data(),  rows.data(),    members.data(),  starts.data(), probe.data(),
                            segment.data(), probe.shape(0), probes.shape(1), threads};
   {
     auto* to = distance.mutable_data();
@@ -271,7 +293,8 @@ py::tuple devices() {
 #ifdef FACECURE_HAS_CUDA
   return py::make_tuple(cuda_devices().count, cuda_devices().reason);
 #else
-  return py::make_tuple(0, "the extension was built without CUDA; install it where nvcc is found, with FACECURE_CUDA=ON");
+  return py::make_tuple(0,
+                        "the extension was built without CUDA; install it where nvcc is found, with FACECURE_CUDA=ON");
 #endif
 }
 
@@ -299,9 +322,10 @@ PYBIND11_MODULE(_core, module) {
   module.def("largest_magnitude", &magnitude, py::kw_only(), py::arg("values").noconvert(), py::arg("threads"));
   module.def("scan_bodies", &bodies);
   module.def("near_rows", &rows_near, py::kw_only(), py::arg("probes").noconvert(), py::arg("rows").noconvert(),
-             py::arg("half").noconvert(), py::arg("lost").noconvert(), py::arg("coarse").noconvert(), py::arg("fine").noconvert(),
-             py::arg("labels").noconvert(), py::arg("own").noconvert(), py::arg("best").noconvert(),
-             py::arg("best_label").noconvert(), py::arg("most"), py::arg("threads"), py::arg("simd"));
+             py::arg("half").noconvert(), py::arg("lost").noconvert(), py::arg("coarse").noconvert(),
+             py::arg("fine").noconvert(), py::arg("labels").noconvert(), py::arg("own").noconvert(),
+             py::arg("best").noconvert(), py::arg("best_label").noconvert(), py::arg("most"), py::arg("threads"),
+             py::arg("simd"));
   module.def("segment_nearest", &nearest_of_segments, py::kw_only(), py::arg("probes").noconvert(),
              py::arg("rows").noconvert(), py::arg("members"), py::arg("starts"), py::arg("probe"), py::arg("segment"),
              py::arg("threads"));

@@ -38,8 +38,8 @@ DssimSource source_of(const Array<float>& centred, const Array<float>& centred_m
     require(shaped(*map, planes, height - dssim_window + 1, width - dssim_window + 1),
             "maps must have a value per window");
   require(weights.size() == dssim_window, "weights must be 11");
-  return {centred.data(), centred_mean.data(), contrast.data(), weights.data(), centre, luminance, planes, int(height),
-          int(width)};
+  return {centred.data(), centred_mean.data(), contrast.data(), weights.data(), centre, luminance,
+          planes,         int(height),         int(width)};
 }
 
 py::tuple dssim(const Array<float>& perturbation, const Array<float>& centred, const Array<float>& centred_mean,
@@ -52,8 +52,8 @@ py::tuple dssim(const Array<float>& perturbation, const Array<float>& centred, c
   const Simd chosen = device ? Simd::scalar : parse_simd(simd);
   Array<double> value(source.planes);
   Array<float> gradient({py::ssize_t(source.planes), py::ssize_t(source.height), py::ssize_t(source.width)});
-  auto *to_value = value.mutable_data();
-  auto *to_gradient = gradient.mutable_data();
+  auto* to_value = value.mutable_data();
+  auto* to_gradient = gradient.mutable_data();
   {
     py::gil_scoped_release release;
     if (device)
@@ -69,11 +69,12 @@ py::tuple dssim(const Array<float>& perturbation, const Array<float>& centred, c
 Array<double> fawkes(Array<float>& modifier, Array<float>& squares, Array<float>& steps, Array<float>& by_dssim,
                      Array<float>& pictures, Array<float>& best, std::optional<Array<float>>& shown,
                      const std::array<float, 3>& shown_mean, const std::array<float, 3>& shown_std,
-                     const std::array<int, 3>& slots, const Array<float>& centred, const Array<float>& centred_mean, const Array<float>& contrast, const Array<float>& weights,
-                     float centre, float luminance, const std::optional<Array<float>>& by_feature,
-                     const Array<float>& dssim_weight, const Array<float>& feature_weight, const Array<bool>& better,
-                     float rate, float rho, float epsilon, float kick, bool forget, bool frozen, float bound,
-                     int threads, const std::optional<std::string>& simd) {
+                     const std::array<int, 3>& slots, const Array<float>& centred, const Array<float>& centred_mean,
+                     const Array<float>& contrast, const Array<float>& weights, float centre, float luminance,
+                     const std::optional<Array<float>>& by_feature, const Array<float>& dssim_weight,
+                     const Array<float>& feature_weight, const Array<bool>& better, float rate, float rho,
+                     float epsilon, float kick, bool forget, bool frozen, float bound, int threads,
+                     const std::optional<std::string>& simd) {
   const DssimSource source = source_of(centred, centred_mean, contrast, weights, centre, luminance);
   require(centre == fawkes_centre, "centre must be 128");
   require(source.planes % 3 == 0, "a picture has three planes");
@@ -86,12 +87,31 @@ Array<double> fawkes(Array<float>& modifier, Array<float>& squares, Array<float>
   const py::ssize_t count = source.planes / 3;
   require(dssim_weight.size() == count && feature_weight.size() == count && better.size() == count && threads > 0,
           "weights and better must have a value per picture, threads be positive");
-  FawkesMove move{by_feature ? by_feature->data() : nullptr, dssim_weight.data(), feature_weight.data(),
-                  reinterpret_cast<const std::uint8_t*>(better.data()), rate, rho, epsilon, kick, forget, frozen};
-  const FawkesStep job{source, by_feature ? &move : nullptr, bound, modifier.mutable_data(), squares.mutable_data(),
-                       steps.mutable_data(), by_dssim.mutable_data(), pictures.mutable_data(), best.mutable_data(),
-                       shown ? shown->mutable_data() : nullptr, {shown_mean[0], shown_mean[1], shown_mean[2]},
-                       {shown_std[0], shown_std[1], shown_std[2]}, {slots[0], slots[1], slots[2]}, threads, as_device(simd) ? Simd::scalar : parse_simd(simd)};
+  FawkesMove move{by_feature ? by_feature->data() : nullptr,
+                  dssim_weight.data(),
+                  feature_weight.data(),
+                  reinterpret_cast<const std::uint8_t*>(better.data()),
+                  rate,
+                  rho,
+                  epsilon,
+                  kick,
+                  forget,
+                  frozen};
+  const FawkesStep job{source,
+                       by_feature ? &move : nullptr,
+                       bound,
+                       modifier.mutable_data(),
+                       squares.mutable_data(),
+                       steps.mutable_data(),
+                       by_dssim.mutable_data(),
+                       pictures.mutable_data(),
+                       best.mutable_data(),
+                       shown ? shown->mutable_data() : nullptr,
+                       {shown_mean[0], shown_mean[1], shown_mean[2]},
+                       {shown_std[0], shown_std[1], shown_std[2]},
+                       {slots[0], slots[1], slots[2]},
+                       threads,
+                       as_device(simd) ? Simd::scalar : parse_simd(simd)};
   Array<double> value(source.planes);
   auto* to = value.mutable_data();
   {
@@ -102,9 +122,9 @@ Array<double> fawkes(Array<float>& modifier, Array<float>& squares, Array<float>
 }
 
 void lowkey(Array<float>& pictures, Array<float>& views, const std::optional<Array<float>>& by_view,
-            const std::optional<Array<float>>& by_visible, const Array<float>& weights, const std::array<float, 3>& mean,
-            const std::array<float, 3>& std, const std::array<int, 3>& channels, float visible_weight, float step,
-            bool mirrored, int threads, const std::optional<std::string>& simd) {
+            const std::optional<Array<float>>& by_visible, const Array<float>& weights,
+            const std::array<float, 3>& mean, const std::array<float, 3>& std, const std::array<int, 3>& channels,
+            float visible_weight, float step, bool mirrored, int threads, const std::optional<std::string>& simd) {
   require(pictures.ndim() == 4 && pictures.shape(1) == 3 && pictures.shape(2) > smooth_window / 2 &&
               pictures.shape(3) > smooth_window / 2 && pictures.shape(2) < 1 << 24 && pictures.shape(3) < 1 << 24,
           "pictures must be (N, 3, H, W), H, W > 3");
@@ -118,11 +138,21 @@ void lowkey(Array<float>& pictures, Array<float>& views, const std::optional<Arr
           "views and by_view must be (2 or, mirrored, 4, N, 3, H, W), by_visible (N, 3, H, W)");
   require_order(channels);
   require(weights.size() == smooth_window && threads > 0, "weights must be 7, threads positive");
-  const LowKeyStep job{views.mutable_data(), by_view ? by_view->data() : nullptr,
-                       by_visible ? by_visible->data() : nullptr, pictures.mutable_data(), weights.data(),
-                       {mean[0], mean[1], mean[2]}, {std[0], std[1], std[2]}, {channels[0], channels[1], channels[2]},
-                       visible_weight, step, mirrored, pictures.shape(0), int(pictures.shape(2)),
-                       int(pictures.shape(3)), threads,
+  const LowKeyStep job{views.mutable_data(),
+                       by_view ? by_view->data() : nullptr,
+                       by_visible ? by_visible->data() : nullptr,
+                       pictures.mutable_data(),
+                       weights.data(),
+                       {mean[0], mean[1], mean[2]},
+                       {std[0], std[1], std[2]},
+                       {channels[0], channels[1], channels[2]},
+                       visible_weight,
+                       step,
+                       mirrored,
+                       pictures.shape(0),
+                       int(pictures.shape(2)),
+                       int(pictures.shape(3)),
+                       threads,
                        as_device(simd) ? Simd::scalar : parse_simd(simd)};
   py::gil_scoped_release release;
   as_device(simd) ? lowkey_step_by_values(job) : lowkey_step(job);
@@ -130,7 +160,9 @@ void lowkey(Array<float>& pictures, Array<float>& views, const std::optional<Arr
 
 #ifdef FACECURE_HAS_CUDA
 template <class T>
-T* at(std::uintptr_t address) { return reinterpret_cast<T*>(address); }
+T* at(std::uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
 
 // Addresses of device arrays, whose shapes kernels.cloak_steps_cuda has checked.
 void dssim_on_device(std::uintptr_t perturbation, std::uintptr_t centred, std::uintptr_t centred_mean,
@@ -147,20 +179,47 @@ void dssim_on_device(std::uintptr_t perturbation, std::uintptr_t centred, std::u
 void fawkes_on_device(std::uintptr_t modifier, std::uintptr_t squares, std::uintptr_t steps, std::uintptr_t by_dssim,
                       std::uintptr_t pictures, std::uintptr_t best, std::uintptr_t shown,
                       const std::array<float, 3>& shown_mean, const std::array<float, 3>& shown_std,
-                      const std::array<int, 3>& slots, std::uintptr_t centred, std::uintptr_t centred_mean, std::uintptr_t contrast, std::uintptr_t weights, float centre,
-                      float luminance, std::int64_t planes, int height, int width, std::uintptr_t by_feature,
+                      const std::array<int, 3>& slots, std::uintptr_t centred, std::uintptr_t centred_mean,
+                      std::uintptr_t contrast, std::uintptr_t weights, float centre, float luminance,
+                      std::int64_t planes, int height, int width, std::uintptr_t by_feature,
                       std::uintptr_t dssim_weight, std::uintptr_t feature_weight, std::uintptr_t better, float rate,
                       float rho, float epsilon, float kick, bool forget, bool frozen, float bound,
                       std::uintptr_t scratch, std::uintptr_t value, int device, std::uintptr_t stream) {
   const DeviceGuard guard(device);
-  const FawkesMove move{at<float>(by_feature), at<float>(dssim_weight), at<float>(feature_weight),
-                        at<std::uint8_t>(better), rate, rho, epsilon, kick, forget, frozen};
-  const DssimSource source{at<float>(centred), at<float>(centred_mean), at<float>(contrast), at<float>(weights),
-                           centre, luminance, planes, height, width};
-  fawkes_step_cuda({source, by_feature ? &move : nullptr, bound, at<float>(modifier), at<float>(squares),
-                    at<float>(steps), at<float>(by_dssim), at<float>(pictures), at<float>(best), at<float>(shown),
-                    {shown_mean[0], shown_mean[1], shown_mean[2]}, {shown_std[0], shown_std[1], shown_std[2]},
-                    {slots[0], slots[1], slots[2]}, 0, Simd::scalar},
+  const FawkesMove move{at<float>(by_feature),
+                        at<float>(dssim_weight),
+                        at<float>(feature_weight),
+                        at<std::uint8_t>(better),
+                        rate,
+                        rho,
+                        epsilon,
+                        kick,
+                        forget,
+                        frozen};
+  const DssimSource source{at<float>(centred),
+                           at<float>(centred_mean),
+                           at<float>(contrast),
+                           at<float>(weights),
+                           centre,
+                           luminance,
+                           planes,
+                           height,
+                           width};
+  fawkes_step_cuda({source,
+                    by_feature ? &move : nullptr,
+                    bound,
+                    at<float>(modifier),
+                    at<float>(squares),
+                    at<float>(steps),
+                    at<float>(by_dssim),
+                    at<float>(pictures),
+                    at<float>(best),
+                    at<float>(shown),
+                    {shown_mean[0], shown_mean[1], shown_mean[2]},
+                    {shown_std[0], shown_std[1], shown_std[2]},
+                    {slots[0], slots[1], slots[2]},
+                    0,
+                    Simd::scalar},
                    at<double>(scratch), at<double>(value), at<void>(stream));
 }
 
@@ -169,9 +228,21 @@ void lowkey_on_device(std::uintptr_t pictures, std::uintptr_t views, std::uintpt
                       const std::array<int, 3>& channels, float visible_weight, float step, bool mirrored,
                       std::int64_t count, int height, int width, int device, std::uintptr_t stream) {
   const DeviceGuard guard(device);
-  lowkey_step_cuda({at<float>(views), at<float>(by_view), at<float>(by_visible), at<float>(pictures),
-                    at<float>(weights), {mean[0], mean[1], mean[2]}, {std[0], std[1], std[2]},
-                    {channels[0], channels[1], channels[2]}, visible_weight, step, mirrored, count, height, width, 0,
+  lowkey_step_cuda({at<float>(views),
+                    at<float>(by_view),
+                    at<float>(by_visible),
+                    at<float>(pictures),
+                    at<float>(weights),
+                    {mean[0], mean[1], mean[2]},
+                    {std[0], std[1], std[2]},
+                    {channels[0], channels[1], channels[2]},
+                    visible_weight,
+                    step,
+                    mirrored,
+                    count,
+                    height,
+                    width,
+                    0,
                     Simd::scalar},
                    at<void>(stream));
 }
@@ -186,11 +257,11 @@ void bind_cloaks(py::module_& module) {
   module.def("fawkes_step", &fawkes, py::kw_only(), py::arg("modifier").noconvert(), py::arg("squares").noconvert(),
              py::arg("steps").noconvert(), py::arg("by_dssim").noconvert(), py::arg("pictures").noconvert(),
              py::arg("best").noconvert(), py::arg("shown").noconvert(), py::arg("shown_mean"), py::arg("shown_std"),
-             py::arg("slots"), py::arg("centred"), py::arg("centred_mean"),
-             py::arg("contrast"), py::arg("weights"), py::arg("centre"), py::arg("luminance"), py::arg("by_feature"),
-             py::arg("dssim_weight"), py::arg("feature_weight"), py::arg("better"), py::arg("rate"), py::arg("rho"),
-             py::arg("epsilon"), py::arg("kick"), py::arg("forget"), py::arg("frozen"), py::arg("bound"),
-             py::arg("threads"), py::arg("simd"));
+             py::arg("slots"), py::arg("centred"), py::arg("centred_mean"), py::arg("contrast"), py::arg("weights"),
+             py::arg("centre"), py::arg("luminance"), py::arg("by_feature"), py::arg("dssim_weight"),
+             py::arg("feature_weight"), py::arg("better"), py::arg("rate"), py::arg("rho"), py::arg("epsilon"),
+             py::arg("kick"), py::arg("forget"), py::arg("frozen"), py::arg("bound"), py::arg("threads"),
+             py::arg("simd"));
   module.def("lowkey_step", &lowkey, py::kw_only(), py::arg("pictures").noconvert(), py::arg("views").noconvert(),
              py::arg("by_view"), py::arg("by_visible"), py::arg("weights"), py::arg("mean"), py::arg("std"),
              py::arg("channels"), py::arg("visible_weight"), py::arg("step"), py::arg("mirrored"), py::arg("threads"),
@@ -203,9 +274,9 @@ void bind_cloaks(py::module_& module) {
              py::arg("gradient"), py::arg("device"), py::arg("stream"));
   module.def("fawkes_step_cuda", &fawkes_on_device, py::kw_only(), py::arg("modifier"), py::arg("squares"),
              py::arg("steps"), py::arg("by_dssim"), py::arg("pictures"), py::arg("best"), py::arg("shown"),
-             py::arg("shown_mean"), py::arg("shown_std"), py::arg("slots"), py::arg("centred"),
-             py::arg("centred_mean"), py::arg("contrast"), py::arg("weights"), py::arg("centre"), py::arg("luminance"),
-             py::arg("planes"), py::arg("height"), py::arg("width"), py::arg("by_feature"), py::arg("dssim_weight"),
+             py::arg("shown_mean"), py::arg("shown_std"), py::arg("slots"), py::arg("centred"), py::arg("centred_mean"),
+             py::arg("contrast"), py::arg("weights"), py::arg("centre"), py::arg("luminance"), py::arg("planes"),
+             py::arg("height"), py::arg("width"), py::arg("by_feature"), py::arg("dssim_weight"),
              py::arg("feature_weight"), py::arg("better"), py::arg("rate"), py::arg("rho"), py::arg("epsilon"),
              py::arg("kick"), py::arg("forget"), py::arg("frozen"), py::arg("bound"), py::arg("scratch"),
              py::arg("value"), py::arg("device"), py::arg("stream"));

@@ -1,6 +1,6 @@
 // The CUDA twins of dssim_planes, fawkes_step and lowkey_step: every pointer of a job is to device memory, except those
-// that are said to be the host's; `threads` and `simd` are not looked at. All enqueue their work on the stream, allocate
-// nothing, and throw std::runtime_error where a launch fails.
+// that are said to be the host's; `threads` and `simd` are not looked at. All enqueue their work on the stream,
+// allocate nothing, and throw std::runtime_error where a launch fails.
 #pragma once
 
 #include <cstdint>

@@ -16,16 +16,16 @@ struct DssimSource {
   const float* contrast;      // 2 σs² + c2
   const float* weights;       // (dssim_window), symmetric
   float centre;
-  float luminance;            // c1
+  float luminance;  // c1
   std::int64_t planes;
   int height;
   int width;
 };
 
 // For perturbations (planes, height, width), writes per plane the sum over windows of A + B − AB, and the gradient of
-// that, which the caller divides by twice the number of windows: A = μd² / (μa² + μs² + c1), B = σd² / (σa² + σs² + c2),
-// a = s + d. Rows stream through: a plane needs some seventy rows of scratch, whatever its height. The same bits for
-// every instruction set and thread count.
+// that, which the caller divides by twice the number of windows: A = μd² / (μa² + μs² + c1), B = σd² / (σa² + σs² +
+// c2), a = s + d. Rows stream through: a plane needs some seventy rows of scratch, whatever its height. The same bits
+// for every instruction set and thread count.
 void dssim_planes(const DssimSource& source, const float* perturbation, int threads, Simd simd, double* value,
                   float* gradient);
 

@@ -23,16 +23,16 @@ struct Ring {
   }
 };
 
-// Rows of scratch for planes of one width; a thread needs one of these. Rows are as long as whole vectors need, and what
-// lies beyond their values is never used.
+// Rows of scratch for planes of one width; a thread needs one of these. Rows are as long as whole vectors need, and
+// what lies beyond their values is never used.
 class DssimScratch {
  public:
   static constexpr int edge = dssim_window - 1, maps = 3;
   static constexpr int least = 2 * edge;  // rows of a band: what it reads beyond them is read and filtered twice
 
   explicit DssimScratch(int width)
-      : row_(whole_vectors(width)), wide_(whole_vectors(width + 2 * edge) + most_lanes),
-        memory_(std::size_t((2 * row_ + 2 * maps * wide_ + 2 * dssim_window * maps * row_) / most_lanes)) {}
+        : row_(whole_vectors(width)), wide_(whole_vectors(width + 2 * edge) + most_lanes),
+          memory_(std::size_t((2 * row_ + 2 * maps * wide_ + 2 * dssim_window * maps * row_) / most_lanes)) {}
 
   void clear() { std::fill(memory_.begin(), memory_.end(), Aligned{}); }
   float* perturbation() { return at(0); }
@@ -64,7 +64,7 @@ class DssimScratch {
 class DssimTotals {
  public:
   explicit DssimTotals(const DssimSource& source)
-      : high_(source.height - DssimScratch::edge), rows_(std::size_t(source.planes * high_)) {}
+        : high_(source.height - DssimScratch::edge), rows_(std::size_t(source.planes * high_)) {}
   double* plane(std::int64_t number) { return rows_.data() + number * high_; }
   void sum(double* value) const {
     for (auto row = rows_.begin(); row != rows_.end(); row += high_) *value++ = std::accumulate(row, row + high_, 0.0);
@@ -79,8 +79,7 @@ namespace dssim_detail {
 
 // Weighted means of one map down the columns of the rows `from`.
 template <int lanes>
-FACECURE_INLINE Floats<lanes> means(const Ring& from, std::int64_t x, int map,
-                                    const Weights<dssim_window>& weights) {
+FACECURE_INLINE Floats<lanes> means(const Ring& from, std::int64_t x, int map, const Weights<dssim_window>& weights) {
   const auto row = [&](int k) FACECURE_INLINE_LAMBDA { return load<lanes>(from.rows[k] + 3 * x + map * lanes); };
   return weighted<dssim_window>(row, weights.of);
 }
@@ -127,10 +126,9 @@ FACECURE_INLINE void dssim_band(const DssimSource& source, const Band& band, Dss
       using Sum = typename Vector<lanes>::Doubles;
       alignas(64) double sums[most_lanes] = {};
       by_whole_vectors<lanes>(across, [&](std::int64_t x, auto some) FACECURE_INLINE_LAMBDA {
-        const auto found = dssim_window_value<F>(along<lanes>(d + x, weights), along<lanes>(sd + x, weights),
-                                                 along<lanes>(dd + x, weights),
-                                                 load_some<lanes>(centred_mean + x, some),
-                                                 load_some<lanes>(contrast + x, some), centre, luminance);
+        const auto found = dssim_window_value<F>(
+            along<lanes>(d + x, weights), along<lanes>(sd + x, weights), along<lanes>(dd + x, weights),
+            load_some<lanes>(centred_mean + x, some), load_some<lanes>(contrast + x, some), centre, luminance);
         store_some(by_mean + x, found.by_mean, some);
         store_some(by_variance + x, found.by_variance, some);
         store_some(by_covariance + x, found.by_covariance, some);

@@ -1,5 +1,5 @@
-// A tile of dssim_planes for a block of threads, with the bits of dssim_plane: what the CUDA twin runs. It also compiles
-// for the CPU, one thread to a block, which is how it is tested where there is no device.
+// A tile of dssim_planes for a block of threads, with the bits of dssim_plane: what the CUDA twin runs. It also
+// compiles for the CPU, one thread to a block, which is how it is tested where there is no device.
 #pragma once
 
 #include <cstdint>

@@ -84,10 +84,11 @@ void fawkes_step(const FawkesStep& job, double* dssim) {
   const Bands bands(source.planes, source.height, job.threads, DssimScratch::least);
   std::vector<DssimScratch> scratch(std::size_t(bands.threads()), DssimScratch(source.width));
   DssimTotals totals(source);
-  bands.each([&](int, const Band& band) { if (job.move) one_move(job, band); },
-             [&](int thread, const Band& band) {
-               one(job, band, scratch[std::size_t(thread)], totals.plane(band.plane));
-             });
+  bands.each(
+      [&](int, const Band& band) {
+        if (job.move) one_move(job, band);
+      },
+      [&](int thread, const Band& band) { one(job, band, scratch[std::size_t(thread)], totals.plane(band.plane)); });
   totals.sum(dssim);
 }
 

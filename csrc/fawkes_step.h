@@ -28,19 +28,20 @@ struct FawkesStep {
   float* modifier;         // in tanh space, changed like all that follow
   float* squares;          // Adadelta's accumulators
   float* steps;
-  float* by_dssim;         // gradient of the picture judged last, as dssim_planes writes it; then of the next
-  float* pictures;         // the next to be judged
+  float* by_dssim;  // gradient of the picture judged last, as dssim_planes writes it; then of the next
+  float* pictures;  // the next to be judged
   float* best;
-  float* shown;            // the next pictures as extractors take them, or null: channel c in plane slots[c] of its
-  float mean[3], std[3];   // picture as (x − mean[c]) / std[c]
+  float* shown;           // the next pictures as extractors take them, or null: channel c in plane slots[c] of its
+  float mean[3], std[3];  // picture as (x − mean[c]) / std[c]
   int slots[3];
   int threads;
   Simd simd;
   float furthest = 16;  // from 0 that a modifier counts; as a constant GCC would not make a minimum one instruction
 };
 
-// Moves the modifiers, then writes the next pictures with their values and gradients as dssim_planes does, plane by plane
-// or, where planes do not come out even among the threads, band by band. The same bits for every instruction set and thread count.
+// Moves the modifiers, then writes the next pictures with their values and gradients as dssim_planes does, plane by
+// plane or, where planes do not come out even among the threads, band by band. The same bits for every instruction set
+// and thread count.
 void fawkes_step(const FawkesStep& job, double* dssim);
 
 }  // namespace facecure

@@ -18,20 +18,22 @@ struct Bent {
   F slope;   // its derivative with respect to the modifier
 };
 
-// Where modifier m takes source s = centred + fawkes_centre: to (tanh z / c + ½) · 255, z = artanh((s / 255 − ½) c) + m.
-// By the addition theorem, so that a small change keeps its digits and a source of 0 or 255 its slope: with t = tanh m
-// and τ = (s / 255 − ½) c,  tanh z − τ = t (1 − τ²) / (1 + τ t).
+// Where modifier m takes source s = centred + fawkes_centre: to (tanh z / c + ½) · 255, z = artanh((s / 255 − ½) c) +
+// m. By the addition theorem, so that a small change keeps its digits and a source of 0 or 255 its slope: with t = tanh
+// m and τ = (s / 255 − ½) c,  tanh z − τ = t (1 − τ²) / (1 + τ t).
 template <class F>
 FACECURE_VALUE Bent<F> bend(const F& m, const F& centred, float furthest) {
   constexpr double c = 2 - 1e-6;
   const F above = (centred + fawkes_centre) * float(c / 255) + 5e-7f;        // 1 + τ
   const F below = (255 - fawkes_centre - centred) * float(c / 255) + 5e-7f;  // 1 − τ
-  // e^2m = 2^k (q + n) / (q − n), where n / q is Padé's tanh of m − k ln 2 / 2: within 2e-8, as that is at most ln 2 / 4.
+  // e^2m = 2^k (q + n) / (q − n), where n / q is Padé's tanh of m − k ln 2 / 2: within 2e-8, as that is at most ln 2
+  // / 4.
   constexpr float to_whole = 3 << 22;  // the sum's last digit counts one
   const F x = clamped(m, -furthest, furthest), sum = x * float(2 / ln2) + to_whole;
   const F r = x - (sum - to_whole) * float(ln2 / 2), r2 = r * r;
   const F n = r * (1.0f + r2 * float(1 / 15.)), q = 1.0f + r2 * 0.4f, power = power_of_two(sum);
-  const F up = q + n, down = q - n, half = (power * 0.5f - 0.5f) * up + n;  // power up : down : half = 1 + t : 1 − t : t
+  const F up = q + n, down = q - n,
+          half = (power * 0.5f - 0.5f) * up + n;  // power up : down : half = 1 + t : 1 − t : t
   const F whole = 2.0f / (power * above * up + down * below), part = above * below * float(255 / c) * whole;
   return {half * part, power * up * down * whole * part};
 }
@@ -81,7 +83,8 @@ FACECURE_VALUE float weight_of(const FawkesStep& job, std::int64_t picture, int 
   return job.shown ? weight / job.std[channel] : weight;
 }
 
-// A value's part of a step, but for DSSIM: the judged picture kept, the modifier moved, the next picture written and shown.
+// A value's part of a step, but for DSSIM: the judged picture kept, the modifier moved, the next picture written and
+// shown.
 FACECURE_VALUE void move_value(const FawkesStep& job, std::int64_t at) {
   const std::int64_t plane = at / (std::int64_t(job.source.height) * job.source.width), picture = plane / 3;
   const int channel = int(plane % 3);
@@ -90,9 +93,9 @@ FACECURE_VALUE void move_value(const FawkesStep& job, std::int64_t at) {
   if (job.move) {
     const FawkesMove& move = *job.move;
     if (move.better[picture]) job.best[at] = job.pictures[at];
-    const Moved<float> next = moved(move, job.bound, job.furthest, job.modifier[at], job.squares[at], job.steps[at],
-                                   centred, job.by_dssim[at], move.by_feature[shown], move.dssim_weight[picture],
-                                   weight_of(job, picture, channel));
+    const Moved<float> next =
+        moved(move, job.bound, job.furthest, job.modifier[at], job.squares[at], job.steps[at], centred,
+              job.by_dssim[at], move.by_feature[shown], move.dssim_weight[picture], weight_of(job, picture, channel));
     job.modifier[at] = next.modifier;
     job.squares[at] = move.forget ? 0 : next.squares;
     job.steps[at] = move.forget ? 0 : next.steps;

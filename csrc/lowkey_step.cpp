@@ -16,7 +16,7 @@ constexpr int least = 8 * edge;  // rows of a band
 // Rows of scratch of a thread: the last ones filtered along themselves, and a few others.
 struct Scratch {
   explicit Scratch(int width)
-      : stride(whole_vectors(width + 2 * edge) + most_lanes), rows(std::size_t((smooth_window + 5) * stride)) {}
+        : stride(whole_vectors(width + 2 * edge) + most_lanes), rows(std::size_t((smooth_window + 5) * stride)) {}
 
   float* filtered(int y) { return row(5 + y % smooth_window); }
   float* row(int number) { return rows.data() + number * stride; }
@@ -37,9 +37,9 @@ FACECURE_INLINE void fold(const float* padded, int size, float* out) {
 // Of a band of the planes of views.
 struct Plane {
   Plane(const LowKeyStep& job, const Band& band)
-      : shown(int(band.plane % 3)), variants(job.mirrored ? 2 : 1), area(std::int64_t(job.height) * job.width),
-        view(job.count * 3 * area), in_view(band.plane * area),
-        in_picture((band.plane - shown + job.channels[shown]) * area), mean(job.mean[shown]), std(job.std[shown]) {}
+        : shown(int(band.plane % 3)), variants(job.mirrored ? 2 : 1), area(std::int64_t(job.height) * job.width),
+          view(job.count * 3 * area), in_view(band.plane * area),
+          in_picture((band.plane - shown + job.channels[shown]) * area), mean(job.mean[shown]), std(job.std[shown]) {}
 
   int shown, variants;
   std::int64_t area, view, in_view, in_picture;
@@ -154,8 +154,11 @@ void lowkey_step(const LowKeyStep& job) {
   const auto one_show = FACECURE_CHOOSE(job.simd, show);
   const Bands bands(3 * job.count, job.height, job.threads, least);
   std::vector<Scratch> scratch(std::size_t(bands.threads()), Scratch(job.width));
-  bands.each([&](int thread, const Band& band) { if (job.by_view) one_move(job, band, scratch[std::size_t(thread)]); },
-             [&](int thread, const Band& band) { one_show(job, band, scratch[std::size_t(thread)]); });
+  bands.each(
+      [&](int thread, const Band& band) {
+        if (job.by_view) one_move(job, band, scratch[std::size_t(thread)]);
+      },
+      [&](int thread, const Band& band) { one_show(job, band, scratch[std::size_t(thread)]); });
 }
 
 }  // namespace facecure

@@ -33,19 +33,27 @@ FACECURE_VALUE float by_kind(const LowKeyStep& job, int kind, std::int64_t plane
 // What a step adds to a pixel; `plane` counts planes of views, `pixel` is its place in `pictures`.
 FACECURE_VALUE float moved_by(const LowKeyStep& job, std::int64_t plane, int shown, int y, int x, std::int64_t pixel) {
   const auto along = [&](int row) {  // of the transpose, row by row
-    return folded([&](int column) {
-      return weighted<smooth_window>([&](int k) {
-        const int from = column - smooth_half + k;
-        return from < 0 || from >= job.width ? 0.0f : by_kind(job, 1, plane, shown, row, from);
-      }, job.weights);
-    }, x, job.width);
+    return folded(
+        [&](int column) {
+          return weighted<smooth_window>(
+              [&](int k) {
+                const int from = column - smooth_half + k;
+                return from < 0 || from >= job.width ? 0.0f : by_kind(job, 1, plane, shown, row, from);
+              },
+              job.weights);
+        },
+        x, job.width);
   };
-  const float smoothed = folded([&](int row) {
-    return weighted<smooth_window>([&](int k) {
-      const int from = row - smooth_half + k;
-      return from < 0 || from >= job.height ? 0.0f : along(from);
-    }, job.weights);
-  }, y, job.height);
+  const float smoothed = folded(
+      [&](int row) {
+        return weighted<smooth_window>(
+            [&](int k) {
+              const int from = row - smooth_half + k;
+              return from < 0 || from >= job.height ? 0.0f : along(from);
+            },
+            job.weights);
+      },
+      y, job.height);
   float gradient = -by_kind(job, 0, plane, shown, y, x) - smoothed;
   if (job.by_visible) gradient += job.visible_weight * job.by_visible[pixel];
   return -job.step * (gradient > 0 ? 1.0f : gradient < 0 ? -1.0f : 0.0f);
@@ -53,10 +61,13 @@ FACECURE_VALUE float moved_by(const LowKeyStep& job, std::int64_t plane, int sho
 
 // The smoothed picture at a pixel; `picture` is its plane of `pictures`.
 FACECURE_VALUE float smoothed_at(const LowKeyStep& job, const float* picture, int y, int x) {
-  return weighted<smooth_window>([&](int k) {
-    const float* row = picture + std::int64_t(reflected(y - smooth_half + k, job.height)) * job.width;
-    return weighted<smooth_window>([&](int m) { return row[reflected(x - smooth_half + m, job.width)]; }, job.weights);
-  }, job.weights);
+  return weighted<smooth_window>(
+      [&](int k) {
+        const float* row = picture + std::int64_t(reflected(y - smooth_half + k, job.height)) * job.width;
+        return weighted<smooth_window>([&](int m) { return row[reflected(x - smooth_half + m, job.width)]; },
+                                       job.weights);
+      },
+      job.weights);
 }
 
 // Writes a value of the plain (0) or smoothed (1) picture into its views.

@@ -9,7 +9,7 @@
 namespace facecure {
 namespace {
 
-constexpr int group = 4;                      // panels per task, so that a stretch of rows is read once for 128 probes
+constexpr int group = 4;  // panels per task, so that a stretch of rows is read once for 128 probes
 constexpr std::int64_t stretch_bytes = 1 << 18;  // of codes, which stay in the second-level cache meanwhile
 
 // A panel's probes as the inner loop sees them. Lanes beyond the last probe never reach an infinite floor.
@@ -21,7 +21,7 @@ struct Panel {
   std::int64_t first;
 
   Panel(const NearRows& job, std::int64_t number, int offset)
-      : packed(std::size_t(job.probes.size / 4 * panel_lanes)), first(number * panel_lanes) {
+        : packed(std::size_t(job.probes.size / 4 * panel_lanes)), first(number * panel_lanes) {
     const std::uint32_t each = 0x01010101u * std::uint32_t(offset), low = 0x7F7F7F7F;
     for (int lane = 0; lane < panel_lanes; ++lane) {
       const std::int64_t probe = first + lane;
@@ -48,7 +48,7 @@ bool reaches(const NearRows& job, std::int64_t probe, std::int64_t row, float up
 class Task {
  public:
   Task(const NearRows& job, const ScanBody& body, const std::uint8_t* calm, std::int64_t number)
-      : job_(job), body_(body), calm_(calm) {
+        : job_(job), body_(body), calm_(calm) {
     const std::int64_t panels = (job.probes.count + panel_lanes - 1) / panel_lanes;
     for (std::int64_t p = number * group; p < std::min(panels, (number + 1) * group); ++p)
       panels_.emplace_back(job, p, body.offset);

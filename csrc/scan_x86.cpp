@@ -61,8 +61,8 @@ FACECURE_AVX2 void multiply_avx2(const std::uint32_t* probes, const std::int8_t*
 }
 
 template <int Rows>
-FACECURE_AVXVNNI void multiply_avxvnni(const std::uint32_t* probes, const std::int8_t* codes,
-                                       const std::int32_t* sums, std::int64_t size, std::int32_t* dots) {
+FACECURE_AVXVNNI void multiply_avxvnni(const std::uint32_t* probes, const std::int8_t* codes, const std::int32_t* sums,
+                                       std::int64_t size, std::int32_t* dots) {
   const std::int64_t fours = size / 4;
   const auto* four = reinterpret_cast<const std::int32_t*>(codes);
   __m256i sum[Rows][2];
@@ -112,14 +112,29 @@ FACECURE_AVX512VNNI void multiply_avx512vnni(const std::uint32_t* probes, const 
 
 using Multiply = void (*)(const std::uint32_t*, const std::int8_t*, const std::int32_t*, std::int64_t, std::int32_t*);
 
-constexpr Multiply by_avx2[2][4] = {{nullptr, multiply_avx2<1, false>, multiply_avx2<2, false>, multiply_avx2<3, false>},
-                                    {nullptr, multiply_avx2<1, true>, multiply_avx2<2, true>, multiply_avx2<3, true>}};
-constexpr Multiply by_avxvnni[7] = {nullptr,             multiply_avxvnni<1>, multiply_avxvnni<2>, multiply_avxvnni<3>,
-                                    multiply_avxvnni<4>, multiply_avxvnni<5>, multiply_avxvnni<6>};
-constexpr Multiply by_avx512vnni[tile_rows + 1] = {
-    nullptr,                multiply_avx512vnni<1>, multiply_avx512vnni<2>,  multiply_avx512vnni<3>,  multiply_avx512vnni<4>,
-    multiply_avx512vnni<5>, multiply_avx512vnni<6>, multiply_avx512vnni<7>,  multiply_avx512vnni<8>,  multiply_avx512vnni<9>,
-    multiply_avx512vnni<10>, multiply_avx512vnni<11>, multiply_avx512vnni<12>};
+constexpr Multiply by_avx2[2][4] = {
+    {nullptr, multiply_avx2<1, false>, multiply_avx2<2, false>, multiply_avx2<3, false>},
+    {nullptr, multiply_avx2<1, true>, multiply_avx2<2, true>, multiply_avx2<3, true>}};
+constexpr Multiply by_avxvnni[7] = {nullptr,
+                                    multiply_avxvnni<1>,
+                                    multiply_avxvnni<2>,
+                                    multiply_avxvnni<3>,
+                                    multiply_avxvnni<4>,
+                                    multiply_avxvnni<5>,
+                                    multiply_avxvnni<6>};
+constexpr Multiply by_avx512vnni[tile_rows + 1] = {nullptr,
+                                                   multiply_avx512vnni<1>,
+                                                   multiply_avx512vnni<2>,
+                                                   multiply_avx512vnni<3>,
+                                                   multiply_avx512vnni<4>,
+                                                   multiply_avx512vnni<5>,
+                                                   multiply_avx512vnni<6>,
+                                                   multiply_avx512vnni<7>,
+                                                   multiply_avx512vnni<8>,
+                                                   multiply_avx512vnni<9>,
+                                                   multiply_avx512vnni<10>,
+                                                   multiply_avx512vnni<11>,
+                                                   multiply_avx512vnni<12>};
 
 FACECURE_AVX2 void reach_avx2(const Tile& tile, Scored& scored) {
   for (int r = 0; r < tile.rows; ++r) {
@@ -179,8 +194,9 @@ FACECURE_AVX512VNNI void score_avx512vnni(const Tile& tile, Scored& scored) {
   }
 }
 
-// Of every sixteen codes, those of pairs 0, 2, 4, 6 are summed together, and those of 1, 3, 5, 7. With 0 ≤ x + 64 ≤ 127 no
-// sum of (x + 64)·y leaves 16 bits where the positive y add up to 258 at most, and the negative ones: 127·258 = 32,766.
+// Of every sixteen codes, those of pairs 0, 2, 4, 6 are summed together, and those of 1, 3, 5, 7. With 0 ≤ x + 64 ≤ 127
+// no sum of (x + 64)·y leaves 16 bits where the positive y add up to 258 at most, and the negative ones: 127·258 =
+// 32,766.
 FACECURE_AVX2 bool is_calm_avx2(const std::int8_t* codes, std::int64_t size) {
   const __m128i zero = _mm_setzero_si128(), ones = _mm_set1_epi8(1);
   __m128i most = zero;
@@ -205,7 +221,8 @@ bool has_avx2() { return best_simd() >= Simd::avx2; }
 // FACECURE_SIMD=avx2 means a processor without.
 bool has_avxvnni() {
   unsigned a = 0, b = 0, c = 0, d = 0;
-  return has_avx2() && std::strcmp(simd_asked(), "avx2") != 0 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1 << 4);
+  return has_avx2() && std::strcmp(simd_asked(), "avx2") != 0 && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
+         (a & 1 << 4);
 }
 
 bool has_avx512vnni() { return best_simd() == Simd::avx512 && __builtin_cpu_supports("avx512vnni"); }

@@ -19,8 +19,8 @@ struct SegmentNearest {
 
 // Writes per pair the nearest and second nearest member: squared float64 distance (pairs, 2), inf without one, and row
 // (pairs, 2), −1 without one. The earlier member wins a tie. Σ (x − y)² is summed pairwise as numpy's `sum` does, so
-// equal vectors give equal distances and the twin the same bits. Where probe or member are not finite, the first distance
-// is NaN and the first row that member.
+// equal vectors give equal distances and the twin the same bits. Where probe or member are not finite, the first
+// distance is NaN and the first row that member.
 void segment_nearest(const SegmentNearest& job, double* distance, std::int64_t* row);
 
 }  // namespace facecure

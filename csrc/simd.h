@@ -10,9 +10,9 @@ enum class Simd { scalar, avx2, avx512 };
 inline constexpr std::pair<const char*, Simd> simd_names[] = {
     {"scalar", Simd::scalar}, {"avx2", Simd::avx2}, {"avx512", Simd::avx512}};
 
-// The widest set this CPU and operating system support, or the narrower one that FACECURE_SIMD names: wider ones are then
-// as good as absent, so that a machine can be measured and tested as if it were another. Throws std::invalid_argument
-// where FACECURE_SIMD names an unknown set or one that is not here.
+// The widest set this CPU and operating system support, or the narrower one that FACECURE_SIMD names: wider ones are
+// then as good as absent, so that a machine can be measured and tested as if it were another. Throws
+// std::invalid_argument where FACECURE_SIMD names an unknown set or one that is not here.
 Simd best_simd();
 
 // What FACECURE_SIMD says: "auto" unless set.

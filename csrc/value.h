@@ -1,5 +1,5 @@
-// Marks a function of single values that the CPU kernels and their CUDA twins share. Most are written for any F: a float,
-// or on the CPU a vector of them.
+// Marks a function of single values that the CPU kernels and their CUDA twins share. Most are written for any F: a
+// float, or on the CPU a vector of them.
 #pragma once
 
 #include <cstdint>
@@ -26,10 +26,14 @@ FACECURE_VALUE auto weighted(const At& at, const float* weights) {
 }
 
 template <class F>
-FACECURE_VALUE F all(float value) { return F{} + value; }
+FACECURE_VALUE F all(float value) {
+  return F{} + value;
+}
 
 template <class Choice, class F>
-FACECURE_VALUE F select(const Choice& first, const F& a, const F& b) { return first ? a : b; }
+FACECURE_VALUE F select(const Choice& first, const F& a, const F& b) {
+  return first ? a : b;
+}
 
 template <class F>
 FACECURE_VALUE F clamped(const F& value, float low, float high) {

@@ -39,10 +39,8 @@ __global__ void warp(const DeviceWarp job, const Table<T> given, T* out) {
   const unsigned char* picture =
       job.pictures + (job.one_picture ? 0 : face * job.picture_height * job.picture_width * 3);
   const int last_x = job.picture_width - 1, last_y = job.picture_height - 1;
-  const double px =
-      fmin(fmax(m[0] * (x + 0.5) + m[1] * (y + 0.5) + m[2] - 0.5, -2.0), job.picture_width + 1.0);
-  const double py =
-      fmin(fmax(m[3] * (x + 0.5) + m[4] * (y + 0.5) + m[5] - 0.5, -2.0), job.picture_height + 1.0);
+  const double px = fmin(fmax(m[0] * (x + 0.5) + m[1] * (y + 0.5) + m[2] - 0.5, -2.0), job.picture_width + 1.0);
+  const double py = fmin(fmax(m[3] * (x + 0.5) + m[4] * (y + 0.5) + m[5] - 0.5, -2.0), job.picture_height + 1.0);
   const double left = floor(px), top = floor(py);
   const double fx = px - left, fy = py - top;
   const auto tap = [&](int tx, int ty, int c) -> double {

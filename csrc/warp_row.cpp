@@ -12,8 +12,8 @@ FACECURE_INLINE std::uint64_t pair_at(const Picture& picture, int x, int y, Bord
   const int last_x = picture.width - 1, last_y = picture.height - 1;
   const auto pixel = [&](int tx) -> std::uint64_t {
     if (border == Border::black && (tx < 0 || tx > last_x || y < 0 || y > last_y)) return 0;
-    const std::uint8_t* p = picture.pixels + (std::ptrdiff_t(std::clamp(y, 0, last_y)) * picture.width +
-                                              std::clamp(tx, 0, last_x)) * 3;
+    const std::uint8_t* p =
+        picture.pixels + (std::ptrdiff_t(std::clamp(y, 0, last_y)) * picture.width + std::clamp(tx, 0, last_x)) * 3;
     return p[0] | std::uint64_t(p[1]) << 8 | std::uint64_t(p[2]) << 16;
   };
   return pixel(x) | pixel(x + 1) << 24;
@@ -70,9 +70,8 @@ __attribute__((noinline)) void pairs_at(const Picture& picture, const std::int32
 
 // Whether nothing of the picture is near the pixels between two ends, given where those lie in it.
 FACECURE_INLINE bool beyond(double x0, double x1, int width, double y0, double y1, int height) {
-  const auto outside = [](double a, double b, int size) FACECURE_INLINE_LAMBDA {
-    return (a < -1 && b < -1) || (a >= size && b >= size);
-  };
+  const auto outside = [](double a, double b, int size)
+                           FACECURE_INLINE_LAMBDA { return (a < -1 && b < -1) || (a >= size && b >= size); };
   return outside(x0, x1, width) || outside(y0, y1, height);
 }
 

@@ -48,7 +48,8 @@ std::vector<float> squared(std::vector<float> values, float above = 0) {
 
 std::vector<float> window(int size, float width) {
   std::vector<float> weights;
-  for (int i = 0; i < size; ++i) weights.push_back(std::exp(-float((i - size / 2) * (i - size / 2)) / (2 * width * width)));
+  for (int i = 0; i < size; ++i)
+    weights.push_back(std::exp(-float((i - size / 2) * (i - size / 2)) / (2 * width * width)));
   float sum = 0;
   for (float weight : weights) sum += weight;
   for (float& weight : weights) weight /= sum;
@@ -105,12 +106,16 @@ void warps() {
 // A source of DSSIM and what is changed in place; three planes a picture.
 struct Planes {
   explicit Planes(Size size, float strength)
-      : size(size), planes(3 * size.count), values(std::int64_t(planes) * size.height * size.width),
-        windows(std::int64_t(planes) * (size.height - 10) * (size.width - 10)), centred(normal(values, 40)),
-        mean(normal(windows, 20)), contrast(squared(normal(windows, 30), 58)), weights(window(dssim_window, 1.5f)),
-        changed{normal(values, strength),        squared(normal(values, 1e-3f)), squared(normal(values, 1e-4f)),
-                normal(values, 1),               normal(values, 9),              normal(values, 9),
-                normal(values, 1)} {
+        : size(size), planes(3 * size.count), values(std::int64_t(planes) * size.height * size.width),
+          windows(std::int64_t(planes) * (size.height - 10) * (size.width - 10)), centred(normal(values, 40)),
+          mean(normal(windows, 20)), contrast(squared(normal(windows, 30), 58)), weights(window(dssim_window, 1.5f)),
+          changed{normal(values, strength),
+                  squared(normal(values, 1e-3f)),
+                  squared(normal(values, 1e-4f)),
+                  normal(values, 1),
+                  normal(values, 9),
+                  normal(values, 9),
+                  normal(values, 1)} {
     for (float& value : centred) value = std::min(127.0f, std::max(-128.0f, value));
   }
   DssimSource source() const {
@@ -137,7 +142,8 @@ void dssims() {
     std::vector<double> expected(std::size_t(planes.planes)), found(expected.size()), scratch = planes.scratch();
     std::vector<float> slope(std::size_t(planes.values)), gradient(slope.size());
     dssim_planes(planes.source(), planes.changed[0].data(), 1, Simd::scalar, expected.data(), slope.data());
-    dssim_planes_cuda(planes.source(), planes.changed[0].data(), scratch.data(), found.data(), gradient.data(), nullptr);
+    dssim_planes_cuda(planes.source(), planes.changed[0].data(), scratch.data(), found.data(), gradient.data(),
+                      nullptr);
     compare_sums(found, expected);
     compare(gradient, slope);
   }
@@ -210,7 +216,10 @@ void lowkey_steps() {
 
 int main(int, char** arguments) {
   const std::string name = arguments[1];
-  name == "warp_faces" ? warps() : name == "dssim_planes" ? dssims() : name == "fawkes_step" ? fawkes_steps() : lowkey_steps();
+  name == "warp_faces"     ? warps()
+  : name == "dssim_planes" ? dssims()
+  : name == "fawkes_step"  ? fawkes_steps()
+                           : lowkey_steps();
   std::printf("%s: %ld values compared, %ld differ\n", name.c_str(), compared, differing);
   return differing ? 1 : 0;
 }

@@ -63,7 +63,9 @@ inline cudaError_t failed(cudaError_t error) { return last = error; }
 inline void __syncthreads() { cuda_on_cpu::barrier->arrive_and_wait(); }
 
 inline const char* cudaGetErrorString(cudaError_t error) {
-  return error == cudaSuccess ? "no error" : error == cudaErrorInvalidValue ? "invalid argument" : "invalid configuration";
+  return error == cudaSuccess             ? "no error"
+         : error == cudaErrorInvalidValue ? "invalid argument"
+                                          : "invalid configuration";
 }
 
 inline cudaError_t cudaGetLastError() { return std::exchange(cuda_on_cpu::last, cudaSuccess); }
@@ -83,7 +85,7 @@ template <class... Parameters>
 class Launch {
  public:
   Launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared = 0, cudaStream_t = nullptr)
-      : kernel_(kernel), grid_(grid), block_(block), shared_(shared) {}
+        : kernel_(kernel), grid_(grid), block_(block), shared_(shared) {}
 
   void operator()(Parameters... arguments) const {
     const auto asked = on_request.find(reinterpret_cast<const void*>(kernel_));
