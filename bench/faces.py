@@ -22,7 +22,7 @@ from facecure.kernels import Normalise, warp_faces
 from facecure.pictures.decode import decode
 from facecure.types import F32, F64, U8
 
-TARGET = 1.4
+TARGET = 1.7
 SIZE = 112
 MEAN, STD = 127.5, 128.0
 NORMALISE = Normalise([MEAN] * 3, [STD] * 3)
