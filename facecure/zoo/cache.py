@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from facecure.atomic import write_whole
+from facecure.atomic import write_whole, writing
 from facecure.errors import DigestMismatch, InputError
 from facecure.extractors.networks import LOOKALIKES
 from facecure.extractors.spec import ExtractorSpec
@@ -40,7 +40,7 @@ class ModelCache:
 
     def has(self, entry: ZooEntry) -> bool:
         """Return whether all of an entry's files are there; they are verified when they are used."""
-        return all(self.path(file).is_file() for file in entry.files)
+        return all(map(self._there, entry.files))
 
     def lock(self) -> dict[str, dict[str, Any]]:
         """Return what is known of the files that came: SHA-256, size, origin, time, and an extractor's embedding."""
@@ -79,7 +79,7 @@ class ModelCache:
         require(entry)
         remarks: list[str] = []
         for file in entry.files:
-            if self.path(file).is_file():
+            if self._there(file):
                 continue
             reasons = []
             for url in file.urls:
@@ -153,9 +153,14 @@ class ModelCache:
         places = ", ".join(str(self.path(file)) for file in files)
         return "\n".join([*ways, f"or place it as {places}"])
 
+    def _there(self, file: ZooFile) -> bool:
+        """Return whether a file is in the cache; raises `InputError` where the folder cannot be looked into."""
+        with writing(self.folder):
+            return self.path(file).is_file()
+
     def _take_in(self, entry: ZooEntry) -> None:
         """Return when an entry's files are there and in the lock file."""
-        missing = [file for file in entry.files if not self.path(file).is_file()]
+        missing = [file for file in entry.files if not self._there(file)]
         if missing:
             raise InputError(f"{entry.name} is not on this machine.\n{self.how_to_get(entry, missing)}")
         if any(file.name not in self.lock() for file in entry.files):
@@ -210,7 +215,7 @@ class ModelCache:
 
     def _verify(self, entry: ZooEntry, file: ZooFile, place: Path, origin: str, *, pinned: bool = True) -> str:
         """Return a file's SHA-256; raises `DigestMismatch` where it is not the published or pinned one."""
-        with place.open("rb") as stream:
+        with writing(place), place.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         first = self.lock().get(file.name, {}).get("sha256") if pinned else None
         lock = f"{self.folder / 'lock.json'}, where it was pinned when it first came,"

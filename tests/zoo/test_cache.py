@@ -296,6 +296,23 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         cache.add(entry(ZooFile("plain.pt", page="by hand")), [tmp_path / "file"])
 
 
+@pytest.mark.parametrize("what", ["is_file", "open"])
+def test_a_folder_that_cannot_be_looked_into_is_named(cache, tmp_path, monkeypatch, what):
+    one = entry(ZooFile("plain.pt", page="by hand"))
+    (tmp_path / "mine.pt").write_bytes(PLAIN)
+    cache.add(one, [tmp_path / "mine.pt"])
+    real = getattr(Path, what)
+
+    def forbidden(self, *arguments):
+        if self.name == "plain.pt":
+            raise PermissionError(13, "Permission denied")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Path, what, forbidden)
+    with pytest.raises(InputError, match=r"models.*: Permission denied; give access to it"):
+        cache.files(one)
+
+
 def test_a_damaged_lock_file_is_named(cache):
     cache.folder.mkdir()
     (cache.folder / "lock.json").write_text("{")
