@@ -134,7 +134,7 @@ def evaluate(
     if scenario is ScenarioOption.oblivious and (figure := timeline_svg(report)) is not None:
         write_whole(out / "timeline.svg", figure)
         console.print("Rates by the extractors' years in", bold(out / "timeline.svg"), soft_wrap=True)
-    console.print("Everything in", bold(out / "report.md"), f"and for programs in {out / 'report.json'}", soft_wrap=True)
+    console.print("Everything in", bold(out / "report.md"), f"and as {out / 'report.json'}", soft_wrap=True)
     if not any(cell.probes for cell in report.cells):
         raise InputError(
             "nothing was measured: nobody has both a usable clean picture to search with and a usable cloaked one to "

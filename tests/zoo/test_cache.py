@@ -303,10 +303,10 @@ def test_a_folder_that_cannot_be_looked_into_is_named(cache, tmp_path, monkeypat
     cache.add(one, [tmp_path / "mine.pt"])
     real = getattr(Path, what)
 
-    def forbidden(self, *arguments):
+    def forbidden(self, *arguments, **options):
         if self.name == "plain.pt":
             raise PermissionError(13, "Permission denied")
-        return real(self, *arguments)
+        return real(self, *arguments, **options)
 
     monkeypatch.setattr(Path, what, forbidden)
     with pytest.raises(InputError, match=r"models.*: Permission denied; give access to it"):
