@@ -30,6 +30,14 @@ def as_cpp(cuda: str) -> str:
     return re.sub(r"(\w+(?:<\w+>)?)<<<(.*?)>>>\(", r"cuda_on_cpu::Launch(\1, \2)(", cuda, flags=re.DOTALL)
 
 
+def scattered() -> bool:
+    """Return whether the kernel lays out memory too randomly for the shadow memory of compilers before 2024."""
+    try:
+        return int(Path("/proc/sys/vm/mmap_rnd_bits").read_text()) > 28
+    except OSError:  # not Linux, or not to be read
+        return False
+
+
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
     """Return a function that builds the program of cuda_on_cpu.cpp with sanitizers, once each."""
@@ -65,6 +73,8 @@ def build(tmp_path_factory):
     ],
 )
 def test_a_cuda_source_has_the_bits_of_the_cpu_kernel(build, case, sanitizers):
+    if sanitizers == "thread" and scattered():
+        pytest.skip("data races NOT TESTED: ThreadSanitizer needs vm.mmap_rnd_bits of 28 or less")
     done = subprocess.run([build(sanitizers), case], capture_output=True, text=True, check=False)
     assert re.fullmatch(rf"{case}: [1-9]\d* values compared, 0 differ\n", done.stdout), done.stdout + done.stderr
     assert (done.returncode, done.stderr) == (0, "")
