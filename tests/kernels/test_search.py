@@ -189,7 +189,8 @@ try:
 except MemoryError:
     print("no memory")
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600, check=False)
+    command = [sys.executable, "-P", "-c", program]  # of what is installed
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "no memory"), done.stderr
 
 
