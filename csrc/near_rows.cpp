@@ -157,10 +157,11 @@ std::optional<std::vector<std::vector<NearRow>>> near_rows(const NearRows& job, 
   std::exception_ptr failure;  // none may leave a parallel region; whoever gives up first says why
 #pragma omp parallel num_threads(job.threads)
   {
-    if (body.is_calm)
+    if (body.is_calm) {  // in braces: a compiler that ignores the pragma takes it for the statement
 #pragma omp for schedule(static)
       for (std::int64_t i = 0; i < job.rows.count; ++i)
         calm[std::size_t(i)] = body.is_calm(job.rows.codes + i * job.rows.size, job.rows.size);
+    }
 #pragma omp for schedule(dynamic)
     for (std::int64_t number = 0; number < tasks; ++number) {
       if (given_up) continue;
