@@ -27,8 +27,10 @@ def asking(budget: Budget, number: int, size: int) -> tuple[threading.Thread, li
 
 def test_what_fits_is_granted_at_once():
     budget = Budget(100)
-    budget.take(5, 60)
-    budget.take(3, 40)
+    for number, size in ((5, 60), (3, 40)):
+        thread, answer = asking(budget, number, size)
+        thread.join(60)
+        assert answer == ["granted"]
 
 
 @pytest.mark.parametrize("release", ["given back", "waited for", "stopped"])
@@ -50,7 +52,8 @@ def test_what_does_not_fit_waits(release):
 
 def test_the_picture_that_is_waited_for_may_exceed_the_limit():
     budget = Budget(100)
-    budget.take(0, 1000)
-    budget.take(0, 1000)
-    budget.await_picture(7)
-    budget.take(7, 1000)
+    for number in (0, 0, 7):
+        budget.await_picture(number)
+        thread, answer = asking(budget, number, 1000)
+        thread.join(60)
+        assert answer == ["granted"]
