@@ -21,6 +21,7 @@ from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.runtimes.tuning import BATCHES, faces_per_second, fastest_batch
 from facecure.extractors.spec import Precision
 from facecure.kernels import thread_count
+from facecure.pictures.detect import check_detector
 from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import read_sets
 from facecure.protocols.paired import paired_rows
@@ -90,8 +91,7 @@ def certify(
     threads = thread_count(threads)
     reference = open_extractor(spec, threads=threads, device=device)
     finder = find_detector(detector)
-    if spec.geometry.found and finder is None:
-        raise InputError(f"{spec.name} needs a detector: name yunet of the zoo or a YuNet ONNX file with --detector")
+    check_detector([spec.name] if spec.geometry.found else [], finder)
     sets = read_sets(Path(faces), _paths(cloaked), _paths(unprotected), [])
     found, cut, faceless = stack_faces(
         sets.samples, spec.geometry, finder, threads, lambda done: progress("faces", done, len(sets.samples))

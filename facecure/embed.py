@@ -17,7 +17,7 @@ from facecure.errors import InputError
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec
 from facecure.kernels import thread_count
-from facecure.pictures.detect import FaceFinder
+from facecure.pictures.detect import FaceFinder, check_detector
 from facecure.pictures.load import load_faces
 from facecure.store import EmbeddingStore
 from facecure.types import F32, U8, Embeddings, Exclusion, Faces, Sample, digest_of
@@ -71,11 +71,7 @@ def embed(
     """
     check_extractors(extractors)
     aligned = [e.spec.name for e in extractors if e.spec.geometry.found]
-    if aligned and detector is None:
-        raise InputError(
-            f"{', '.join(aligned)} need{'s' * (len(aligned) == 1)} a detector: "
-            "name yunet of the zoo or a YuNet ONNX file with --detector or the environment variable FACECURE_DETECTOR"
-        )
+    check_detector(aligned, detector)
     with alone(store) if store is not None else nullcontext():
         return _embed(samples, extractors, detector if aligned else None, store, thread_count(threads), progress)
 

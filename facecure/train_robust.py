@@ -22,6 +22,7 @@ from facecure.extractors.spec import ExtractorSpec, RobustTraining
 from facecure.extractors.spec_file import spec_text
 from facecure.kernels import thread_count
 from facecure.kernels.device import torch_device
+from facecure.pictures.detect import check_detector
 from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import PictureSets, read_samples, read_sets
 from facecure.protocols.paired import paired_rows
@@ -76,8 +77,7 @@ def train_robust(
         raise InputError(f"extractor {parent.name}: a Keras file's own network cannot be written back yet")
     network, sha256 = load_network(parent)
     finder = find_detector(detector)
-    if parent.geometry.found and finder is None:
-        raise InputError(f"{parent.name} needs a detector: name yunet of the zoo or a YuNet ONNX file with --detector")
+    check_detector([parent.name] if parent.geometry.found else [], finder)
     sets = _public(clean, cloaked, unprotected, everybody=recipe == "matching")
     _check_apart({s.identity for s in sets.samples}, evaluated)
     threads = thread_count(threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,15 @@ def read_weights(file: Path) -> bytes:
     except OSError as error:
         why = "no such file" if isinstance(error, FileNotFoundError) else f"{error.strerror}; give access to it"
         raise InputError(f"detector {file}: {why}, or name another one") from error
+
+
+def check_detector(names: Sequence[str], detector: FaceFinder | None) -> None:
+    """Raise `InputError` where extractors of these names work on found faces and nothing finds them."""
+    if names and detector is None:
+        raise InputError(
+            f"{', '.join(names)} need{'s' * (len(names) == 1)} a detector: name yunet of the zoo or a YuNet ONNX file "
+            f"with --detector or the environment variable {VARIABLE}"
+        )
 
 
 def main_first(boxes: F64, sure: F64, size: tuple[int, int]) -> I64:

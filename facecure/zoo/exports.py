@@ -15,7 +15,7 @@ from facecure.extractors.quantize import spread
 from facecure.extractors.runtimes import RUNTIMES, Runtime, graph_precision
 from facecure.extractors.spec import ExtractorSpec, Precision
 from facecure.kernels import available_threads
-from facecure.pictures.detect import FaceFinder
+from facecure.pictures.detect import FaceFinder, check_detector
 from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import read_samples
 from facecure.types import Faces
@@ -120,8 +120,7 @@ def calibrating_faces(spec: ExtractorSpec, folder: Path, detector: FaceFinder | 
     Pictures are taken at equal steps; such as have no face are left out. Raises `InputError` where none is left, or a
     detector is needed and missing.
     """
-    if spec.geometry.found and detector is None:
-        raise InputError(f"{spec.name} needs a detector: name yunet of the zoo or a YuNet ONNX file with --detector")
+    check_detector([spec.name] if spec.geometry.found else [], detector)
     samples, *_ = read_samples(folder)
     some = [samples[i] for i in spread(len(samples))]
     _, faces, excluded = stack_faces(some, spec.geometry, detector, available_threads())
