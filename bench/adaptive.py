@@ -18,10 +18,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from facecure.cloak import cloak
-from facecure.evaluate import evaluate
+from facecure.commands.cloak import cloak
+from facecure.commands.evaluate import evaluate
+from facecure.commands.train_robust import train_robust
 from facecure.extractors.spec import read_spec
-from facecure.train_robust import train_robust
 from facecure.types import Report
 from facecure.zoo.cache import VARIABLE, ModelCache
 from facecure.zoo.catalogue import zoo_entry

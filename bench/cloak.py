@@ -18,18 +18,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facecure.cloaks import dssim, fawkes_step, fawkes_v03, fawkes_v10, gaussian, lowkey_step, surrogate
+from facecure.cloaks import fawkes_v03, fawkes_v10, surrogate
 from facecure.cloaks.fawkes_v03 import FawkesV03
 from facecure.cloaks.fawkes_v10 import FawkesV10
 from facecure.cloaks.loop import Cloak, Objective, Sources
 from facecure.cloaks.loop import run as iterate
 from facecure.cloaks.lowkey import LowKey, LowKeyState
 from facecure.cloaks.lpips import Lpips, LpipsNetwork, squared
+from facecure.cloaks.steps import dssim, fawkes_step, gaussian, lowkey_step
 from facecure.cloaks.surrogate import Surrogate
 from facecure.extractors.networks import build_network
 from facecure.extractors.networks.folding import fold_batch_norms
-from facecure.kernels import FawkesMove, available_threads
+from facecure.kernels import FawkesMove
 from facecure.pictures.synthetic import make_person, render
+from facecure.threads import available_threads
 
 BATCH = 8
 NETWORKS = {"mobilefacenet-prelu": (96, 112), "mobilefacenet-relu6": (112, 112)}

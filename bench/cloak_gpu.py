@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from cloak_step import BOUND, EPSILON, PENALTY, RATE, THRESHOLD, Eager, pictures
 from facecure.cloaks import fawkes_v03, fawkes_v10, loop
-from facecure.cloaks.fawkes_step import NativeStep
 from facecure.cloaks.fawkes_v03 import FawkesV03
 from facecure.cloaks.fawkes_v10 import FawkesV10
 from facecure.cloaks.loop import Cloak, Sources
 from facecure.cloaks.lowkey import LowKey
 from facecure.cloaks.lpips import Lpips, LpipsNetwork
+from facecure.cloaks.steps.fawkes_step import NativeStep
 from facecure.cloaks.surrogate import Surrogate
 from facecure.extractors.networks import build_network
 from facecure.kernels import FawkesMove

@@ -17,16 +17,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facecure._core import build_info
-from facecure.cloaks import dssim, fawkes_v03, fawkes_v10
-from facecure.cloaks.fawkes_step import NativeStep
+from facecure.cloaks import fawkes_v03, fawkes_v10
 from facecure.cloaks.fawkes_v03 import FawkesV03
 from facecure.cloaks.fawkes_v10 import FawkesV10
 from facecure.cloaks.loop import Cloak, Sources
 from facecure.cloaks.loop import run as iterate
 from facecure.cloaks.lowkey import LowKey
+from facecure.cloaks.steps import dssim
+from facecure.cloaks.steps.fawkes_step import NativeStep
 from facecure.cloaks.surrogate import Surrogate
-from facecure.kernels import FawkesMove, available_threads
+from facecure.kernels import FawkesMove
 from facecure.pictures.synthetic import make_person, render
+from facecure.threads import available_threads
 
 CASES = [(1, 112), (8, 112), (1, 224), (8, 224)]  # pictures, side; the headline is the second
 THRESHOLD, PENALTY, RATE, BOUND, EPSILON, RHO = 0.017, 1e6, 15.0, 15.0, 1e-7, 0.95

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from facecure.execution import Precision
 from facecure.extractors.export import export_onnx, read_export
 from facecure.extractors.networks import build_network
 from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.runtimes.tuning import BATCHES, fastest_batch
-from facecure.extractors.spec import ExtractorSpec, Precision, parse_spec
+from facecure.extractors.spec import ExtractorSpec, parse_spec
 from facecure.kernels.bf16 import has_bf16
 from facecure.types import F32, Faces
 

@@ -23,10 +23,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from embed import COSINES, embedder, random_network
+from facecure.execution import Precision
 from facecure.extractors.export import export_onnx, read_export
 from facecure.extractors.runtimes import Runtime, open_extractor
 from facecure.extractors.runtimes.torch import load_network
-from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.extractors.spec import ExtractorSpec
 from facecure.types import Faces
 
 NETWORKS = ("iresnet50", "iresnet100")

@@ -18,9 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from facecure.kernels import available_threads, thread_limit
-from facecure.protocols.linear import linear
 from facecure.protocols.split import Protected, Split
+from facecure.recognisers.linear import linear
+from facecure.threads import available_threads, thread_limit
 from facecure.types import F32
 from people import clustered_people, counts
 

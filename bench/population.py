@@ -16,8 +16,8 @@ from statistics import median
 import numpy as np
 
 from facecure.kernels import scan_bodies
-from facecure.protocols.population import population
 from facecure.protocols.split import Split
+from facecure.recognisers.nearest import population
 from facecure.search import exact, masked
 from facecure.search.bounds import Rows
 from facecure.types import F32

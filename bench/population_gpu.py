@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from facecure.protocols.population import population
 from facecure.protocols.split import Split
+from facecure.recognisers.nearest import population
 from facecure.types import F32
 from people import clustered_people, counts
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from facecure.environment import environment
+from facecure.runs.environment import environment
 
 HERE = Path(__file__).parent
 BENCHMARKS = (

@@ -19,16 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from facecure.certify import certify
+from facecure.certificates.settle import Settled, settled
+from facecure.certificates.verdicts import clean_rivals, clean_verdicts
+from facecure.commands.certify import certify
+from facecure.execution import Precision
 from facecure.extractors.runtimes import Runtime
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
-from facecure.extractors.spec import Precision
 from facecure.kernels.bf16 import has_bf16
 from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import read_samples
 from facecure.protocols.split import Split, make_split
-from facecure.protocols.verdicts import clean_rivals, clean_verdicts
-from facecure.search.settle import Settled, settled
 from facecure.types import F32, Faces
 from facecure.zoo.cache import VARIABLE, ModelCache
 from facecure.zoo.catalogue import zoo_entry

@@ -18,7 +18,8 @@ from statistics import median
 
 import numpy as np
 
-from facecure.embed import Extractor, embed
+from facecure.embeddings.pipeline import embed
+from facecure.extractors.extractor import Extractor
 from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.spec import ExtractorSpec
 from facecure.pictures.detect import Detector

@@ -8,17 +8,16 @@ unless that or OMP_WAIT_POLICY is set: see below.
 """
 
 import os
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facecure.certify import certify as certify
-    from facecure.cloak import cloak as cloak
-    from facecure.embed import embed as embed
+    from facecure.commands.certify import certify as certify
+    from facecure.commands.cloak import cloak as cloak
+    from facecure.commands.evaluate import evaluate as evaluate
+    from facecure.commands.train_robust import train_robust as train_robust
+    from facecure.embeddings.pipeline import embed as embed
     from facecure.errors import FacecureError as FacecureError
-    from facecure.evaluate import evaluate as evaluate
     from facecure.extractors.runtimes.onnx import OnnxExtractor as OnnxExtractor
     from facecure.extractors.spec import read_spec as read_spec
     from facecure.kernels import warp_faces as warp_faces
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from facecure.report.markdown import markdown as markdown
     from facecure.report.schema import read_report as read_report
     from facecure.report.schema import write_report as write_report
-    from facecure.train_robust import train_robust as train_robust
     from facecure.types import Report as Report
     from facecure.zoo.cache import ModelCache as ModelCache
     from facecure.zoo.catalogue import zoo_entry as zoo_entry
@@ -38,15 +36,15 @@ _HOMES = {
     "ModelCache": "facecure.zoo.cache",
     "OnnxExtractor": "facecure.extractors.runtimes.onnx",
     "Report": "facecure.types",
-    "certify": "facecure.certify",
-    "cloak": "facecure.cloak",
-    "embed": "facecure.embed",
-    "evaluate": "facecure.evaluate",
+    "certify": "facecure.commands.certify",
+    "cloak": "facecure.commands.cloak",
+    "embed": "facecure.embeddings.pipeline",
+    "evaluate": "facecure.commands.evaluate",
     "markdown": "facecure.report.markdown",
     "read_report": "facecure.report.schema",
     "read_samples": "facecure.pictures.manifest",
     "read_spec": "facecure.extractors.spec",
-    "train_robust": "facecure.train_robust",
+    "train_robust": "facecure.commands.train_robust",
     "warp_faces": "facecure.kernels",
     "write_report": "facecure.report.schema",
     "zoo_entry": "facecure.zoo.catalogue",
@@ -54,20 +52,14 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-class _Package(ModuleType):
-    """Keeps `facecure.evaluate` and the like the functions, also after their modules were imported."""
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'facecure' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
 
-    def __getattr__(self, name: str) -> Any:
-        if name not in _HOMES:
-            raise AttributeError(f"module 'facecure' has no attribute {name!r}")
-        return getattr(import_module(_HOMES[name]), name)
-
-    def __dir__(self) -> list[str]:
-        return __all__
+def __dir__() -> list[str]:
+    return __all__
 
 
 # OpenMP's threads wait for each other by turning on the spot, for 300,000 rounds before they sleep: where other work
@@ -75,5 +67,3 @@ class _Package(ModuleType):
 # little on a machine of one's own. libgomp, ours and torch's, reads this once, when it is loaded: before torch, please.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-
-sys.modules[__name__].__class__ = _Package

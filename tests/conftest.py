@@ -72,7 +72,7 @@ def save_onnx(file: Path, nodes, inputs, outputs, weights=None) -> Path:
 @pytest.fixture
 def many_cpus(monkeypatch):
     """Let any number of threads run up to eight, whatever the machine has: results depend on none."""
-    from facecure.kernels import threads
+    from facecure import threads
 
     monkeypatch.setattr(threads, "_budget", threads.ThreadBudget(8, 8, "a test's"))
 
@@ -139,7 +139,7 @@ def real_embeddings(assets, tmp_path_factory):
 
     By the first aligned 112×112 model of the assets; everything is discovered by layout, nothing named.
     """
-    from facecure.embed import embed
+    from facecure.embeddings.pipeline import embed
     from facecure.extractors.runtimes.onnx import OnnxExtractor
     from facecure.extractors.spec import read_spec
     from facecure.pictures.detect import Detector

@@ -17,8 +17,8 @@ FORKED = """
     import numpy as np
     import torch
     from facecure import kernels
-    from facecure.extractors.runtimes.torch import torch_threads
-    from facecure.kernels import threads
+    from facecure import threads
+    from facecure.execution import torch_threads
     from facecure.search.faiss import knn
 
     threads._budget = threads.ThreadBudget(2, 2, "a test")
@@ -43,11 +43,11 @@ FORKED = """
         expected = work()  # two threads: they stay here
         child = os.fork()
         if not child:
-            os._exit(0 if work() == expected and kernels.available_threads() == 1 else 3)
+            os._exit(0 if work() == expected and threads.available_threads() == 1 else 3)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         with multiprocessing.get_context("fork").Pool(2) as pool:
             assert pool.map(work, range(4)) == [expected] * 4
-        assert kernels.available_threads() == 2
+        assert threads.available_threads() == 2
         print("done")
 """
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 import facecure as fc
-from facecure.atomic import write_whole
 from facecure.pictures import detect
 from facecure.report.schema import to_json
+from facecure.runs.atomic import write_whole
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,6 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from facecure.certify import Certificate
-from facecure.certify import certify as certify_runtimes
 from facecure.cli.console import (
     CloakedOption,
     DetectorOption,
@@ -21,6 +19,8 @@ from facecure.cli.console import (
     wide_console,
 )
 from facecure.cli.console import progress as progress_bars
+from facecure.commands.certify import Certificate
+from facecure.commands.certify import certify as certify_runtimes
 from facecure.errors import InputError
 from facecure.extractors.runtimes import RUNTIMES
 from facecure.kernels.bf16 import has_bf16

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from facecure.cli.console import DetectorOption, ProtocolName, ThreadsOption, app, bold, make_folder, wide_console
 from facecure.cli.console import progress as progress_bars
-from facecure.cloak import cloak as cloak_pictures
-from facecure.cloaking.measure import MEASURES
+from facecure.cloaks.apply.measure import MEASURES
+from facecure.commands.cloak import cloak as cloak_pictures
 
 
 class ImageFormat(StrEnum):

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from facecure.cli.console import app, bold, make_folder, wide_console
 from facecure.cli.console import progress as progress_bars
-from facecure.demo import run_demo
+from facecure.commands.demo import run_demo
 from facecure.report.markdown import interval, percent
 from facecure.report.terminal import terminal
 

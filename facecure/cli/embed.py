@@ -9,7 +9,6 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from facecure.atomic import write_whole
 from facecure.cli.console import (
     DetectorOption,
     DeviceOption,
@@ -23,10 +22,11 @@ from facecure.cli.console import (
     make_folder,
 )
 from facecure.cli.console import progress as progress_bars
-from facecure.embed import embed as embed_pictures
-from facecure.environment import environment
+from facecure.embeddings.pipeline import embed as embed_pictures
 from facecure.names import shown
 from facecure.pictures.manifest import read_samples
+from facecure.runs.atomic import write_whole
+from facecure.runs.environment import environment
 from facecure.zoo.find import find_detector, find_extractor
 
 

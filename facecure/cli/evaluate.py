@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from facecure.atomic import write_whole
 from facecure.cli.console import (
     CloakedOption,
     DetectorOption,
@@ -27,13 +26,14 @@ from facecure.cli.console import (
     wide_console,
 )
 from facecure.cli.console import progress as progress_bars
+from facecure.commands.evaluate import evaluate as evaluate_pictures
 from facecure.errors import InputError
-from facecure.evaluate import evaluate as evaluate_pictures
-from facecure.protocols.recognisers import Training
+from facecure.recognisers.registry import Training
 from facecure.report.markdown import markdown
 from facecure.report.schema import write_report
 from facecure.report.terminal import terminal
 from facecure.report.timeline import timeline_svg
+from facecure.runs.atomic import write_whole
 
 
 class RecogniserOption(StrEnum):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 
 from facecure.cli.console import Terminal, app
-from facecure.environment import EXTRAS, environment, version_of
 from facecure.kernels.device import cuda_devices
+from facecure.runs.environment import EXTRAS, environment, version_of
 
 
 @app.command(epilog="**Example**\n\n`facecure info`")

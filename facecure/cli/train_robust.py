@@ -21,7 +21,7 @@ from facecure.cli.console import (
     named_folders,
 )
 from facecure.cli.console import progress as progress_bars
-from facecure.train_robust import train_robust as train_on_cloaks
+from facecure.commands.train_robust import train_robust as train_on_cloaks
 
 
 class RecipeOption(StrEnum):

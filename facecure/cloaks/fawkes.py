@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facecure.cloaks.fawkes_step import NativeStep, PlainStep
+from facecure.cloaks.steps.fawkes_step import NativeStep, PlainStep
 from facecure.cloaks.surrogate import Distance, Surrogate
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facecure.cloaks.adadelta import EPSILON_TF1
 from facecure.cloaks.fawkes import FawkesState, Mode, summed
-from facecure.cloaks.fawkes_step import fawkes_step
 from facecure.cloaks.loop import Objective, Sources
+from facecure.cloaks.steps.adadelta import EPSILON_TF1
+from facecure.cloaks.steps.fawkes_step import fawkes_step
 from facecure.cloaks.surrogate import Surrogate, common_view, lengths
 from facecure.errors import InputError
 from facecure.kernels import FawkesMove

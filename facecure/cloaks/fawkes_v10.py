@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facecure.cloaks.adadelta import EPSILON_KERAS
 from facecure.cloaks.fawkes import FawkesState, Mode, summed
-from facecure.cloaks.fawkes_step import each, fawkes_step
 from facecure.cloaks.loop import Objective, Sources, noise
+from facecure.cloaks.steps.adadelta import EPSILON_KERAS
+from facecure.cloaks.steps.fawkes_step import each, fawkes_step
 from facecure.cloaks.surrogate import Surrogate, common_view, lengths, unit
 from facecure.kernels import FawkesMove
 from facecure.types import ProtocolName

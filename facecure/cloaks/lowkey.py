@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from facecure.cloaks.loop import Objective, Sources, noise
-from facecure.cloaks.lowkey_step import PENALTY, STEP, NativeStep, PlainStep, lowkey_step
 from facecure.cloaks.lpips import Lpips, squared
+from facecure.cloaks.steps.lowkey_step import PENALTY, STEP, NativeStep, PlainStep, lowkey_step
 from facecure.cloaks.surrogate import Surrogate, common_view, lengths, unit
 from facecure.errors import InputError
 from facecure.kernels import Views

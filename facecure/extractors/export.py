@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from facecure.atomic import write_whole
 from facecure.errors import InputError, MissingDependency
+from facecure.execution import Precision
 from facecure.extractors.graph import Calibration, Graph, graph_of
 from facecure.extractors.quantize import quantized
-from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.extractors.spec import ExtractorSpec
+from facecure.runs.atomic import write_whole
 from facecure.types import Faces
 
 OPSET = 20

@@ -9,7 +9,8 @@ from math import prod
 from pathlib import Path
 
 from facecure.errors import DigestMismatch, InputError
-from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.execution import Precision
+from facecure.extractors.spec import ExtractorSpec
 
 Shape = Sequence[int | str | None]  # a side is a number, or a name or None where it is open
 

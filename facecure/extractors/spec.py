@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from facecure.errors import DigestMismatch, InputError
+from facecure.execution import Precision
 from facecure.kernels import Normalise
 from facecure.types import FaceGeometry, digest_of
 from facecure.weights.onnx import take_in
-
-Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
 _FACE_OPTIONS = ("interpolation", "border", "padding", "stretch")  # at the top level or under [face]
 _TABLES = ("input", "embedding", "face", "about", "robust")

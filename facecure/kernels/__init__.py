@@ -29,9 +29,5 @@ from facecure.kernels.scan import quantize_numpy as quantize_numpy
 from facecure.kernels.scan import scan_bodies as scan_bodies
 from facecure.kernels.search import segment_nearest as segment_nearest
 from facecure.kernels.search import segment_nearest_numpy as segment_nearest_numpy
-from facecure.kernels.threads import available_threads as available_threads
-from facecure.kernels.threads import thread_budget as thread_budget
-from facecure.kernels.threads import thread_count as thread_count
-from facecure.kernels.threads import thread_limit as thread_limit
 from facecure.kernels.warp import warp_faces as warp_faces
 from facecure.kernels.warp import warp_faces_numpy as warp_faces_numpy

@@ -9,10 +9,10 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from facecure import _core
-from facecure.errors import FacecureError, InputError, MissingDependency
+from facecure.errors import FacecureError, InputError
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 _CPU, _CUDA = 1, 2  # kDLCPU, kDLCUDA
 _DLPACK_KINDS = {(1, 8): "uint8", (2, 32): "float32", (2, 64): "float64", (4, 16): "bfloat16"}  # (code, bits)
@@ -40,18 +40,6 @@ def require_device(number: int | None = None) -> None:
     """Return where CUDA kernels can run, on the device of that number where one is named; raises `NoDevice` else."""
     if reason := cuda_devices()[1] if number is None else refusal(number):
         raise NoDevice(reason)
-
-
-def torch_device(name: str) -> torch.device:
-    """Return the torch device of that name; raises `MissingDependency` or `InputError` where it cannot be used."""
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingDependency("torch", "cpu") from error
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # builds without CUDA raise the latter
-        raise InputError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
 
 
 @contextmanager

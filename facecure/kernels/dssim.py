@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from facecure import _core
-from facecure.kernels.threads import thread_count
+from facecure.threads import thread_count
 from facecure.types import F32, F64
 
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2

@@ -10,7 +10,7 @@ import numpy as np
 
 from facecure import _core
 from facecure.kernels.dssim import C1, CENTRE, A, DssimSource, dssim_planes_numpy
-from facecure.kernels.threads import thread_count
+from facecure.threads import thread_count
 from facecure.types import F32, F64
 
 RHO = 0.95  # of Adadelta, specification §3

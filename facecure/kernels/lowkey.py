@@ -8,7 +8,7 @@ import numpy as np
 
 from facecure import _core
 from facecure.kernels.fawkes import View
-from facecure.kernels.threads import thread_count
+from facecure.threads import thread_count
 from facecure.types import F32, F64
 
 

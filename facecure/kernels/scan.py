@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facecure import _core
-from facecure.kernels.threads import thread_count
+from facecure.threads import thread_count
 from facecure.types import F32, F64, I64
 
 _BLOCK = 16  # codes are padded to a multiple

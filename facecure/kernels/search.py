@@ -6,7 +6,7 @@ import numpy as np
 
 from facecure import _core
 from facecure.errors import InputError
-from facecure.kernels.threads import thread_count
+from facecure.threads import thread_count
 from facecure.types import F32, F64, I64
 
 

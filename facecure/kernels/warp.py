@@ -12,7 +12,7 @@ from facecure import _core
 from facecure.errors import InputError
 from facecure.kernels.bf16 import BF16, to_bf16
 from facecure.kernels.normalise import Layout, Normalise
-from facecure.kernels.threads import thread_count
+from facecure.threads import thread_count
 from facecure.types import F32, F64, U8
 
 Border = Literal["black", "replicate"]

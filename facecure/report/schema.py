@@ -8,8 +8,8 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
-from facecure.atomic import write_whole
 from facecure.errors import InputError
+from facecure.runs.atomic import write_whole
 from facecure.types import Cell, IdentityResult, Report, RevealedBy
 
 SCHEMA = "facecure.report/1"

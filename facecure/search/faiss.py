@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import numpy as np
 
 from facecure.errors import MissingDependency
-from facecure.kernels import available_threads
 from facecure.search.exact import check_k, squared_distances
 from facecure.search.scan import in_range
+from facecure.threads import available_threads
 from facecure.types import F32, F64, I64, Bool
 
 

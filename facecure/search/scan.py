@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from facecure.errors import InputError
+from facecure.execution import torch_device
 from facecure.kernels import Reach, largest_magnitude, near_rows, quantize, scan_bodies
-from facecure.kernels.device import torch_device
 from facecure.search.bounds import Pairs, Rows, coarse_error, float32_error, rounded_up, verdict_error
 from facecure.search.scan_torch import scan_torch
 from facecure.types import F32, I64

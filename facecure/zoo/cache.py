@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from facecure.atomic import write_whole, writing
 from facecure.errors import DigestMismatch, InputError
 from facecure.extractors.networks import LOOKALIKES
 from facecure.extractors.spec import ExtractorSpec
+from facecure.runs.atomic import write_whole, writing
 from facecure.zoo.archive import is_archive, unpack
 from facecure.zoo.catalogue import ZooEntry, ZooFile
 from facecure.zoo.check import embedding_size, require

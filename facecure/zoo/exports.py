@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facecure.environment import environment
 from facecure.errors import InputError
+from facecure.execution import Precision
 from facecure.extractors.export import export_onnx, read_export
 from facecure.extractors.graph import Graph
 from facecure.extractors.quantize import spread
 from facecure.extractors.runtimes import RUNTIMES, Runtime, graph_precision
-from facecure.extractors.spec import ExtractorSpec, Precision
-from facecure.kernels import available_threads
+from facecure.extractors.spec import ExtractorSpec
 from facecure.pictures.detect import FaceFinder, check_detector
 from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import read_samples
+from facecure.runs.environment import environment
+from facecure.threads import available_threads
 from facecure.types import Faces
 from facecure.zoo.cache import ModelCache
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from facecure.errors import InputError
+from facecure.execution import Precision
 from facecure.extractors.runtimes import Runtime, default_runtime, open_extractor
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
-from facecure.extractors.spec import ExtractorSpec, Precision, read_spec
+from facecure.extractors.spec import ExtractorSpec, read_spec
 from facecure.pictures.detect import VARIABLE, Detector, FaceFinder
 from facecure.pictures.mtcnn import Mtcnn
 from facecure.zoo.cache import ModelCache

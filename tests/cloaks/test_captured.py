@@ -11,13 +11,13 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from facecure import _core  # noqa: E402
-from facecure.cloaks import dssim, fawkes_step, lowkey_step  # noqa: E402
 from facecure.cloaks.fawkes import Mode  # noqa: E402
 from facecure.cloaks.fawkes_v03 import FawkesV03  # noqa: E402
 from facecure.cloaks.fawkes_v10 import FawkesV10  # noqa: E402
 from facecure.cloaks.loop import Sources, iterate  # noqa: E402
 from facecure.cloaks.lowkey import LowKey  # noqa: E402
 from facecure.cloaks.lpips import Lpips, LpipsNetwork  # noqa: E402
+from facecure.cloaks.steps import dssim, fawkes_step, lowkey_step  # noqa: E402
 from facecure.cloaks.surrogate import Surrogate  # noqa: E402
 from facecure.extractors.networks import build_network  # noqa: E402
 from facecure.extractors.networks.keras.plain import Rescaling  # noqa: E402

@@ -9,14 +9,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from facecure.cloaks import lowkey_step  # noqa: E402
-from facecure.cloaks.dssim import Dssim  # noqa: E402
 from facecure.cloaks.fawkes import Mode  # noqa: E402
-from facecure.cloaks.fawkes_step import PlainStep  # noqa: E402
 from facecure.cloaks.fawkes_v03 import FawkesV03  # noqa: E402
 from facecure.cloaks.fawkes_v10 import FawkesV10  # noqa: E402
 from facecure.cloaks.loop import Sources, run  # noqa: E402
 from facecure.cloaks.lowkey import LowKey  # noqa: E402
+from facecure.cloaks.steps import lowkey_step  # noqa: E402
+from facecure.cloaks.steps.dssim import Dssim  # noqa: E402
+from facecure.cloaks.steps.fawkes_step import PlainStep  # noqa: E402
 from facecure.cloaks.surrogate import unit  # noqa: E402
 from facecure.errors import InputError  # noqa: E402
 from facecure.pictures.synthetic import make_person, render  # noqa: E402

@@ -8,9 +8,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from facecure.cloaks.fawkes import Mode  # noqa: E402
-from facecure.cloaks.fawkes_step import PlainStep  # noqa: E402
 from facecure.cloaks.fawkes_v10 import FawkesV10  # noqa: E402
 from facecure.cloaks.loop import Sources, run  # noqa: E402
+from facecure.cloaks.steps.fawkes_step import PlainStep  # noqa: E402
 from facecure.kernels import FawkesMove  # noqa: E402
 
 from .conftest import golden_runs, golden_surrogate, planes, rows  # noqa: E402

@@ -13,10 +13,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from facecure.cloaks.gaussian import smooth  # noqa: E402
 from facecure.cloaks.loop import Sources, run  # noqa: E402
 from facecure.cloaks.lowkey import LowKey  # noqa: E402
 from facecure.cloaks.lpips import Lpips, LpipsNetwork, squared  # noqa: E402
+from facecure.cloaks.steps.gaussian import smooth  # noqa: E402
 from facecure.cloaks.surrogate import unit  # noqa: E402
 
 from .conftest import golden_alex, golden_runs, golden_surrogate, rows  # noqa: E402

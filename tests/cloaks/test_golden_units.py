@@ -7,11 +7,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from facecure.cloaks.adadelta import EPSILON_KERAS, EPSILON_TF1, Adadelta, adadelta_numpy  # noqa: E402
-from facecure.cloaks.dssim import Dssim, dssim_numpy  # noqa: E402
-from facecure.cloaks.gaussian import smooth, smooth_numpy  # noqa: E402
+from facecure.cloaks.steps.adadelta import EPSILON_KERAS, EPSILON_TF1, Adadelta, adadelta_numpy  # noqa: E402
+from facecure.cloaks.steps.dssim import Dssim, dssim_numpy  # noqa: E402
+from facecure.cloaks.steps.gaussian import smooth, smooth_numpy  # noqa: E402
+from facecure.cloaks.steps.tanh import bend  # noqa: E402
 from facecure.cloaks.surrogate import unit  # noqa: E402
-from facecure.cloaks.tanh import bend  # noqa: E402
 from facecure.pictures.align import cut_face  # noqa: E402
 from facecure.types import FaceGeometry  # noqa: E402
 

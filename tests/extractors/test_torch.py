@@ -10,10 +10,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from facecure.errors import DigestMismatch, InputError  # noqa: E402
+from facecure.execution import torch_threads  # noqa: E402
 from facecure.extractors.networks import build_network  # noqa: E402
 from facecure.extractors.packaged import packaged_specs, packaged_surrogate  # noqa: E402
 from facecure.extractors.runtimes import open_extractor  # noqa: E402
-from facecure.extractors.runtimes.torch import load_network, torch_threads  # noqa: E402
+from facecure.extractors.runtimes.torch import load_network  # noqa: E402
 from facecure.extractors.spec import read_spec  # noqa: E402
 from facecure.types import Faces  # noqa: E402
 

@@ -12,12 +12,12 @@ torch = pytest.importorskip("torch")
 
 from facecure import _core  # noqa: E402
 from facecure.cloaks import loop  # noqa: E402
-from facecure.cloaks.dssim import native_device  # noqa: E402
-from facecure.environment import environment  # noqa: E402
+from facecure.cloaks.steps.dssim import native_device  # noqa: E402
 from facecure.errors import InputError  # noqa: E402
 from facecure.kernels import cloak_steps_cuda  # noqa: E402
 from facecure.kernels.device import NoDevice, full_float32, refusal, require_device, view  # noqa: E402
 from facecure.kernels.warp_cuda import warp_faces_cuda  # noqa: E402
+from facecure.runs.environment import environment  # noqa: E402
 
 from .stand_ins import Exported, interfaced  # noqa: E402
 

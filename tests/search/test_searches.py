@@ -10,8 +10,8 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from facecure.errors import InputError, MissingDependency
+from facecure.execution import torch_device
 from facecure.kernels import Reach, near_rows, scan_bodies
-from facecure.kernels.device import torch_device
 from facecure.search import exact, faiss, masked
 from facecure.search import scan as scans
 from facecure.search.bounds import Rows

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from facecure.errors import InputError
+from facecure.execution import Precision
 from facecure.extractors.graph import Graph
 from facecure.extractors.runtimes.alone import check_alone
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
-from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.extractors.spec import ExtractorSpec
 
 Runtime = Literal["torch", "onnx", "openvino", "tensorrt"]
 RUNTIMES: dict[Runtime, tuple[Precision, ...]] = {

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from facecure.errors import InputError
+from facecure.execution import Precision
 from facecure.extractors.graph import Calibration, sides
-from facecure.extractors.spec import ExtractorSpec, Precision
-from facecure.kernels import Normalise, normalise_faces, thread_count
+from facecure.extractors.spec import ExtractorSpec
+from facecure.kernels import Normalise, normalise_faces
+from facecure.threads import thread_count
 from facecure.types import F32, U8, Embeddings, Faces
 
 BATCH = {"cpu": 8, "cuda": 256}  # unless another is asked for: on a CPU larger ones gain little and pad more

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from facecure.errors import InputError, MissingDependency
+from facecure.execution import Precision
 from facecure.extractors.graph import Graph, check_input, find_output, graph_of
 from facecure.extractors.runtimes.fixed_batch import BATCH, FixedBatchExtractor
-from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.extractors.spec import ExtractorSpec
 from facecure.types import F32
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"

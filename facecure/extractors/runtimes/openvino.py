@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from facecure.errors import InputError, MissingDependency
+from facecure.execution import Precision
 from facecure.extractors.graph import Graph, check_input, find_output, graph_of, sides
 from facecure.extractors.runtimes.fixed_batch import BATCH, FixedBatchExtractor
-from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.extractors.spec import ExtractorSpec
 from facecure.kernels.bf16 import has_bf16
 from facecure.types import F32
 

@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from facecure.errors import InputError, MissingDependency
+from facecure.execution import Precision, torch_device
 from facecure.extractors.graph import Graph, find_output, graph_of, sides
 from facecure.extractors.runtimes.cuda_pass import CudaPass
 from facecure.extractors.runtimes.fixed_batch import BATCH, FixedBatchExtractor
 from facecure.extractors.runtimes.tensorrt_engine import Target, fixed_batch, open_engine
-from facecure.extractors.spec import ExtractorSpec, Precision
-from facecure.kernels.device import torch_device
+from facecure.extractors.spec import ExtractorSpec
 from facecure.types import F32
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from facecure.atomic import write_whole
 from facecure.errors import InputError, MissingDependency
+from facecure.execution import Precision
 from facecure.extractors.graph import Graph, check_input
-from facecure.extractors.spec import ExtractorSpec, Precision
+from facecure.extractors.spec import ExtractorSpec
+from facecure.runs.atomic import write_whole
 from facecure.types import digest_of
 
 _WORKSPACE = 4 << 30  # bytes for one layer's intermediate values: by default all of the GPU's, whatever others hold

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facecure.errors import InputError, MissingDependency
+from facecure.execution import Precision, torch_device, torch_threads
 from facecure.extractors.graph import sides
 from facecure.extractors.networks import build_network
 from facecure.extractors.runtimes.cuda_pass import CudaPass
 from facecure.extractors.runtimes.fixed_batch import BATCH, FixedBatchExtractor
-from facecure.extractors.spec import ExtractorSpec, Precision
-from facecure.kernels import thread_count
-from facecure.kernels.device import full_float32, torch_device
+from facecure.extractors.spec import ExtractorSpec
+from facecure.kernels.device import full_float32
 from facecure.types import F32
 
 if TYPE_CHECKING:
@@ -59,19 +58,6 @@ def state_sha256(network: nn.Module) -> str:
         found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         found.update(value.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()
-
-
-@contextmanager
-def torch_threads(count: int = 0) -> Iterator[None]:
-    """Run torch on `thread_count(count)` threads inside; outside the process keeps its own setting."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(thread_count(count))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class TorchExtractor(FixedBatchExtractor):

@@ -1,0 +1,1 @@
+"""Whether another runtime or precision decides as the reference does."""

@@ -1,0 +1,1 @@
+"""Faces to tables of embeddings, computed once and kept."""

@@ -1,0 +1,23 @@
+"""What anything has to have that embeds faces."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from facecure.extractors.spec import ExtractorSpec
+from facecure.types import Embeddings, Faces
+
+
+class Extractor(Protocol):
+    """Anything that embeds faces; `digest` names what its embeddings may be compared with."""
+
+    spec: ExtractorSpec
+    digest: str
+    batch: int
+
+    @property
+    def what_ran(self) -> dict[str, Any]:
+        """Return name, digests, runtime, precision, device and provenance for the report."""
+
+    def embed(self, faces: Faces) -> Embeddings:
+        """Return one embedding per face."""

@@ -1,0 +1,1 @@
+"""How the searcher recognises: 1-NN, a linear classifier, a network trained end to end."""

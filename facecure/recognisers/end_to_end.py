@@ -1,0 +1,168 @@
+"""The recogniser `end-to-end`: the extractor itself is trained to tell the people of the gallery apart (§8).
+
+For each protected identity a copy of the extractor is fine-tuned under a dense layer on everybody's gallery pictures,
+that person's cloaked, and searched with the clean probes. What the same training makes of clean pictures is the
+baseline; where several people share it, it is done once.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from facecure.errors import InputError
+from facecure.execution import torch_threads
+from facecure.extractors.spec import ExtractorSpec
+from facecure.protocols.split import Protected, Split
+from facecure.recognisers.registry import Training
+from facecure.runs.atomic import write_whole
+from facecure.training.batches import NetworkInput, UniformClasses
+from facecure.training.fine_tuning import Classifier, adadelta, train
+from facecure.types import I64, U8, Outcome, digest_of
+
+_PASS = 64  # faces of a prediction
+_FORMAT = "facecure.predictions/1"
+
+
+class EndToEnd:
+    """Trains and searches; `facts` say how, how many trainings were not found under `keep`, and what was damaged there.
+
+    `pixels` uint8 (N, H, W, 3) RGB are the faces of the table that splits index, `contents` names each one's content.
+    Predictions are kept under the folder `keep`, so that a repeated run trains nothing twice.
+    """
+
+    def __init__(
+        self,
+        spec: ExtractorSpec,
+        network: nn.Module,
+        pixels: U8,
+        contents: Sequence[str],
+        training: Training,
+        *,
+        digest: str,
+        device: torch.device | str = "cpu",
+        keep: Path | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self._spec, self._network, self._training, self._device = spec, network, training, device
+        self._faces, self._contents = NetworkInput(spec, pixels), np.array(contents)
+        self._digest, self._keep, self._progress = digest, keep, progress
+        self._predicted: dict[str, I64] = {}
+        self.facts: dict[str, Any] = {"recogniser": "end-to-end", **asdict(training), "device": str(device)}
+        self.facts |= {"trainings": 0, "damaged": []}
+
+    def __call__(self, split: Split) -> dict[str, list[Outcome]]:
+        """Return per cloak one `Outcome` per protected identity; nobody is `revealed_by` a single picture."""
+        if len(split.distractors):
+            raise InputError("end-to-end training needs several pictures of everybody it tells apart: no distractors")
+        people = [person for group in split.protected.values() for person in group]
+        found: dict[str, list[Outcome]] = {}
+        done = 0
+        for cloak, group in split.protected.items():
+            found[cloak] = []
+            for person in group:
+                found[cloak].append(self._outcome(split, person))
+                self._progress(done := done + 1, len(people))
+        return found
+
+    def _outcome(self, split: Split, person: Protected) -> Outcome:
+        other = split.control_labels != person.label
+        controls, truth = split.controls[other], split.control_labels[other]
+        if not len(person.cloaked):
+            return Outcome(person.identity, len(person.probes), probe_rows=tuple(person.probes.tolist()))
+        attacked = self._labels(split, person, person.cloaked)
+        clean = self._labels(split, person, person.clean)
+        identified = attacked[person.probes] == person.label
+        return Outcome(
+            identity=person.identity,
+            probes=len(person.probes),
+            identified=int(identified.sum()),
+            clean_identified=int((clean[person.probes] == person.label).sum()),
+            enrolled=len(person.cloaked),
+            enrolled_identified=int((attacked[person.cloaked] == person.label).sum()),
+            control_probes=len(controls),
+            control_errors=int((attacked[controls] != truth).sum()),
+            probe_rows=tuple(person.probes.tolist()),
+            identified_rows=tuple(person.probes[identified].tolist()),
+        )
+
+    def _labels(self, split: Split, person: Protected, own: I64) -> I64:
+        """Return the predicted label of every row of the table, `own` being what the gallery has of the person."""
+        other = split.enrolled_labels != person.label
+        rows = np.concatenate([split.enrolled[other], own])
+        labels = np.concatenate([split.enrolled_labels[other], np.full(len(own), person.label)])
+        order = np.lexsort((rows, labels))  # one order, whoever is protected, so that equal trainings are one
+        rows, labels = rows[order], labels[order]
+        trained_on = zip(self._contents[rows].tolist(), labels.tolist(), strict=True)
+        key = digest_of([self._digest, asdict(self._training), self._contents.tolist(), *trained_on])
+        if key not in self._predicted:
+            self._predicted[key] = self._kept(key, rows, labels)
+        return self._predicted[key]
+
+    def _kept(self, key: str, rows: I64, labels: I64) -> I64:
+        file = None if self._keep is None else self._keep / f"{key}.bin"
+        if file is not None and file.is_file():
+            known = _read(file.read_bytes(), key, len(self._contents))
+            if known is not None:
+                return known
+            self.facts["damaged"].append(str(file))  # and trained again
+        found = self._trained(rows, labels)
+        if file is not None:
+            write_whole(file, _header(key, found) + found.tobytes())
+        return found
+
+    @torch_threads()
+    def _trained(self, rows: I64, labels: I64) -> I64:
+        classes, targets = np.unique(labels, return_inverse=True)
+        if len(classes) < 2:
+            raise InputError("one person gives a classifier nothing to tell apart")
+        how = self._training
+        network = copy.deepcopy(self._network).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = Classifier(network, self._spec.embedding_size, len(classes), how.seed).to(self._device).train()
+        drawn = UniformClasses(labels, how.seed, batch=how.batch)
+        wanted = torch.from_numpy(targets.astype(np.int64)).to(self._device)
+
+        def loss(step: int) -> torch.Tensor:
+            some, mirrored = drawn(step)
+            faces = self._faces(rows[some], mirrored).to(self._device, memory_format=torch.channels_last)
+            return functional.cross_entropy(model(faces), wanted[torch.from_numpy(some)])
+
+        train(adadelta(model), loss, range(how.epochs * how.steps))
+        self.facts["trainings"] += 1
+        model.eval()
+        parts, everything = [], np.arange(len(self._contents))
+        with torch.inference_mode():
+            for first in range(0, len(everything), _PASS):
+                some = everything[first : first + _PASS]
+                faces = self._faces(some, np.zeros(len(some), np.bool_)).to(self._device)
+                parts.append(model(faces).argmax(1).cpu().numpy())
+        return classes[np.concatenate(parts)]  # type: ignore[no-any-return]
+
+
+def _header(key: str, labels: I64) -> bytes:
+    """Return the line before kept predictions: what they are of, in which form, and the hash that shows damage."""
+    data = labels.tobytes()
+    facts = {
+        "format": _FORMAT, "key": key, "shape": list(labels.shape), "dtype": str(labels.dtype),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }  # fmt: skip
+    return json.dumps(facts).encode() + b"\n"
+
+
+def _read(content: bytes, key: str, rows: int) -> I64 | None:
+    """Return kept predictions, None where the file is not whole, of another version or not these."""
+    header, _, data = content.partition(b"\n")
+    if len(data) != 8 * rows:
+        return None
+    labels = np.frombuffer(data, np.int64)
+    return labels if header + b"\n" == _header(key, labels) else None

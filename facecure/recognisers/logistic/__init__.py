@@ -1,0 +1,1 @@
+"""Multinomial logistic regression for many people at once, to decisions that are certain."""

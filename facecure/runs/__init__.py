@@ -1,0 +1,1 @@
+"""What a run writes and what it ran on: whole files, locked folders, versions."""
