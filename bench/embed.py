@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from facecure.execution import Precision
+from facecure.execution import Execution, Precision
 from facecure.extractors.export import export_onnx, read_export
 from facecure.extractors.networks import build_network
 from facecure.extractors.runtimes import open_extractor
@@ -51,7 +51,7 @@ def run(quick: bool) -> dict[str, object]:
 
         def lower(batch: int, precision: Precision) -> FixedBatchExtractor:
             within = coarse if precision == "int8" else graph
-            return open_extractor(spec, "openvino", precision, graph=within, batch=batch)
+            return open_extractor(spec, Execution("openvino", precision, batch=batch), graph=within)
 
         precisions: list[Precision] = ["int8", *(["bf16"] if has_bf16() else [])]
         ours = {
@@ -63,15 +63,15 @@ def run(quick: bool) -> dict[str, object]:
         ways: dict[str, Callable[[], F32]] = {
             "onnxruntime fp32, prepared": lambda: batches(reference, prepared, BATCH),
             **ours,
-            "openvino fp32": embedder(open_extractor(spec, "openvino", graph=graph), faces),
-            "onnx fp32": embedder(open_extractor(spec, "onnx", graph=graph), faces),
+            "openvino fp32": embedder(open_extractor(spec, Execution("openvino"), graph=graph), faces),
+            "onnx fp32": embedder(open_extractor(spec, Execution("onnx"), graph=graph), faces),
             "torch fp32": embedder(open_extractor(spec), faces),
-            "onnx int8": embedder(open_extractor(spec, "onnx", "int8", graph=coarse), faces),
+            "onnx int8": embedder(open_extractor(spec, Execution("onnx", "int8"), graph=coarse), faces),
             # what deepface and InsightFace do: a picture, normalised in numpy, and a pass of its own
             "onnxruntime fp32, a face at a time": lambda: one_by_one(reference, pixels),
         }
         if has_bf16():  # torch computes in it elsewhere too, by other means and for minutes
-            ways["torch bf16"] = embedder(open_extractor(spec, "torch", "bf16"), faces)
+            ways["torch bf16"] = embedder(open_extractor(spec, Execution("torch", "bf16")), faces)
         vectors = {name: way() for name, way in ways.items()}  # also warms up
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(3 if quick else 5):

@@ -23,7 +23,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from embed import COSINES, embedder, random_network
-from facecure.execution import Precision
+from facecure.execution import Execution, Precision
 from facecure.extractors.export import export_onnx, read_export
 from facecure.extractors.runtimes import Runtime, open_extractor
 from facecure.extractors.runtimes.torch import load_network
@@ -71,7 +71,9 @@ def measured(spec: ExtractorSpec, folder: Path, device: str, peak: float) -> dic
     faces = Faces(pixels, spec.geometry)
     work = multiplications(spec)
     expected = (
-        open_extractor(spec, "torch", batch=min(32, len(pixels)), device=device).embed(faces).vectors.astype(np.float64)
+        open_extractor(spec, Execution("torch", device=device, batch=min(32, len(pixels))))
+        .embed(faces)
+        .vectors.astype(np.float64)
     )
     speeds, shares, least = {}, {}, 1.0
     for batch in batches(device):
@@ -79,7 +81,7 @@ def measured(spec: ExtractorSpec, folder: Path, device: str, peak: float) -> dic
         calls: dict[str, Callable[[], Any]] = {}
         for runtime, precision in ways:
             graph = None if runtime == "torch" else read_export(folder / f"model-{precision}.onnx")
-            made = open_extractor(spec, runtime, precision, graph=graph, batch=batch, device=device)
+            made = open_extractor(spec, Execution(runtime, precision, device=device, batch=batch), graph=graph)
             calls[f"{runtime} {precision}, {batch}"] = embedder(made, some)
         for call in calls.values():
             least = min(least, float((call() * expected[: len(some.pixels)]).sum(1).min()))

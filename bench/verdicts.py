@@ -22,7 +22,7 @@ import numpy as np
 from facecure.certificates.settle import Settled, settled
 from facecure.certificates.verdicts import clean_rivals, clean_verdicts
 from facecure.commands.certify import certify
-from facecure.execution import Precision
+from facecure.execution import Execution, Precision
 from facecure.extractors.runtimes import Runtime
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.kernels.bf16 import has_bf16
@@ -107,11 +107,11 @@ def certificates(name: str, faces: Path) -> dict[str, Any]:
 def clocked(name: str, folder: Path) -> dict[str, Any]:
     """Return seconds of all ways from faces to verdicts, in turn, and what had to be embedded again."""
     samples, *_ = read_samples(folder)
-    kept, faces, _ = stack_faces(samples, find_spec(name).geometry, find_detector("yunet"), threads=2)
+    kept, faces, _ = stack_faces(samples, find_spec(name).geometry, find_detector("yunet"), Execution(threads=2))
     split = make_split(kept, [], "corrected", 0, 0)
     precisions: list[Precision] = ["fp32", "int8", *(["bf16"] if has_bf16() else [])]
-    reference, full = find_extractor(name, "onnx"), find_extractor(name, "openvino")
-    lower = {precision: find_extractor(name, "openvino", precision) for precision in precisions}
+    reference, full = find_extractor(name, Execution("onnx")), find_extractor(name, Execution("openvino"))
+    lower = {precision: find_extractor(name, Execution("openvino", precision)) for precision in precisions}
     facts = certify(name, folder, [("openvino", precision) for precision in precisions], detector="yunet")
     bounds = {one.precision: one.facts["distance_bound"] for one in facts}
     times: dict[str, list[float]] = {precision: [] for precision in ("reference", *precisions)}

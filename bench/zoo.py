@@ -19,12 +19,13 @@ from statistics import median
 import numpy as np
 
 from facecure.embeddings.pipeline import embed
+from facecure.execution import Execution
 from facecure.extractors.extractor import Extractor
 from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.spec import ExtractorSpec
-from facecure.pictures.detect import Detector
 from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import read_samples
+from facecure.pictures.yunet import YuNet
 from facecure.types import F32, Bool, Faces, Sample
 from facecure.zoo.cache import ModelCache
 from facecure.zoo.catalogue import zoo_entry
@@ -56,7 +57,7 @@ def run(quick: bool) -> dict[str, object]:
 
 def measure(assets: Path, cache: ModelCache, quick: bool) -> dict[str, object]:
     """Return the result for the assets' pictures."""
-    detector = Detector(*cache.files(zoo_entry("yunet")))
+    detector = YuNet(*cache.files(zoo_entry("yunet")))
     people = pictures(assets, quick)
     extractors: dict[str, Extractor] = {}
     worst, seconds = {}, {}
@@ -67,7 +68,9 @@ def measure(assets: Path, cache: ModelCache, quick: bool) -> dict[str, object]:
         extractors[name] = open_extractor(spec)
         if port:
             extractors[f"{name} as ONNX"] = other = open_extractor(as_port(spec, assets / "models" / port))
-            _, faces, _ = stack_faces(people["facescrub"][: 16 if quick else 80], spec.geometry, detector, threads=2)
+            _, faces, _ = stack_faces(
+                people["facescrub"][: 16 if quick else 80], spec.geometry, detector, Execution(threads=2)
+            )
             worst[name], seconds[name] = against_port(extractors[name], other, faces)
     found: dict[str, dict[str, float]] = {name: {} for name in extractors}
     changed = dict.fromkeys(worst, 0)

@@ -28,7 +28,8 @@ class Execution:
     `runtime` is what executes extractors, None for what their weights need by themselves, "auto" for the fastest one
     that is certified. `device` is "cpu" or torch's name of another one, such as "cuda:1". `threads` 0 stands for all
     that are available. `batch` is the number of faces or pictures at a time, None for what suits. `progress` is told
-    the stage, and how much of it is done. Raises `InputError` or `MissingDependency` for what cannot be had here.
+    the stage, and how much of it is done. Raises `InputError` for what is not a number of threads, a batch or a
+    precision; whether a runtime or device is there, only what uses it can say.
     """
 
     runtime: str | None = None
@@ -46,8 +47,6 @@ class Execution:
         if self.batch is not None and self.batch < 1:
             raise InputError(f"batch is a number of faces, 1 or more, not {self.batch}")
         thread_count(self.threads)
-        if self.device != "cpu":
-            torch_device(self.device)
 
     @property
     def kind(self) -> str:

@@ -142,8 +142,8 @@ def real_embeddings(assets, tmp_path_factory):
     from facecure.embeddings.pipeline import embed
     from facecure.extractors.runtimes.onnx import OnnxExtractor
     from facecure.extractors.spec import read_spec
-    from facecure.pictures.detect import Detector
     from facecure.pictures.manifest import read_sets
+    from facecure.pictures.yunet import YuNet
 
     folders = [f for f in sorted((assets / "facescrub").iterdir()) if f.is_dir()]
     first = {f: next(f.rglob("*.*")).stem for f in folders}
@@ -151,7 +151,7 @@ def real_embeddings(assets, tmp_path_factory):
     clean = next(f for f in folders if f not in cloaked.values() and not first[f].endswith("_small"))
     sets = read_sets(clean, cloaked, {}, [])
     spec = real_specs(assets, tmp_path_factory.mktemp("specs"))[0]
-    detector = Detector(next((assets / "models").glob("yunet*.onnx")))
+    detector = YuNet(next((assets / "models").glob("yunet*.onnx")))
     table = embed(sets.samples, [OnnxExtractor(read_spec(spec))], detector)
     return table.samples, table.embeddings[0].vectors
 

@@ -15,7 +15,7 @@ ROOT = Path(facecure.__file__).parent
 # lowest first; rooms on one floor do not import each other
 FLOORS = [
     {"errors", "names"},
-    {"types"},
+    {"types", "registry"},
     {"_core"},
     {"threads"},
     {"execution"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from facecure.cli.console import (
 )
 from facecure.cli.console import progress as progress_bars
 from facecure.embeddings.pipeline import embed as embed_pictures
+from facecure.execution import Execution
 from facecure.names import shown
 from facecure.pictures.manifest import read_samples
 from facecure.runs.atomic import write_whole
@@ -49,15 +51,13 @@ def embed(
     device: DeviceOption = "cpu",
 ) -> None:
     """Embeddings of all pictures in a folder, one NPZ file per extractor."""
-    ready = [
-        find_extractor(one, None if runtime is None else runtime.value, precision.value, threads=threads, device=device)
-        for one in extractor
-    ]
+    how = Execution(None if runtime is None else runtime.value, precision.value, device, threads)
+    ready = [find_extractor(name, how) for name in extractor]
     finder = find_detector(detector)
     samples, excluded, warnings = read_samples(pictures)
     make_folder(out)
     with progress_bars() as progress:
-        table = embed_pictures(samples, ready, finder, store=out / "embeddings", threads=threads, progress=progress)
+        table = embed_pictures(samples, ready, finder, replace(how, progress=progress), store=out / "embeddings")
     for one, embeddings in zip(ready, table.embeddings, strict=True):
         np.savez(
             out / f"{one.spec.name}.npz",

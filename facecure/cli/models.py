@@ -22,7 +22,7 @@ from facecure.cli.console import (
 )
 from facecure.errors import InputError
 from facecure.extractors.export import export_onnx
-from facecure.extractors.runtimes import RUNTIMES, Runtime, graph_precision
+from facecure.extractors.runtimes import graph_precision, runtime_class
 from facecure.zoo.cache import VARIABLE, ModelCache
 from facecure.zoo.catalogue import ZooEntry, zoo, zoo_entry
 from facecure.zoo.exports import Exports, calibrating_faces
@@ -155,9 +155,9 @@ def export(
 ) -> None:
     """Write an extractor as an ONNX file: any batch, batch norms folded, everything about it in its metadata."""
     spec = find_spec(name)
-    target: Runtime = runtime.value
-    if precision.value not in RUNTIMES[target]:
-        raise InputError(f"{target} computes in {' or '.join(RUNTIMES[target])}, not {precision.value}")
+    target, kind = runtime.value, runtime_class(runtime.value)
+    if precision.value not in kind.precisions:
+        raise InputError(f"{target} computes in {' or '.join(kind.precisions)}, not {precision.value}")
     if inside and out is None:
         raise InputError("--inside is for files of your own: name one with --out")
     if (precision.value == "int8") != (faces is not None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from facecure.certificates.verdicts import (
     distance_error,
 )
 from facecure.errors import InputError
-from facecure.execution import Precision, Progress, silent
+from facecure.execution import Execution, Precision, Progress, silent
 from facecure.extractors.quantize import spread
-from facecure.extractors.runtimes import Runtime, open_extractor
+from facecure.extractors.runtimes import open_extractor, runtime_class
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.runtimes.tuning import BATCHES, faces_per_second, fastest_batch
 from facecure.pictures.detect import check_detector
@@ -33,7 +33,6 @@ from facecure.protocols.paired import paired_rows
 from facecure.protocols.split import Split, make_split
 from facecure.runs.atomic import write_whole
 from facecure.runs.environment import environment
-from facecure.threads import thread_count
 from facecure.types import F32, F64, Faces
 from facecure.zoo.exports import Exports
 from facecure.zoo.find import find_detector, find_spec
@@ -49,7 +48,7 @@ MOST_ERROR: dict[Precision, float] = {"fp32": 1e-4, "bf16": 1e-4, "fp16": 1e-4, 
 class Certificate:
     """What one runtime and precision changes; `facts` are the JSON that was written to `file`."""
 
-    runtime: Runtime
+    runtime: str
     precision: Precision
     file: Path
     facts: dict[str, Any]
@@ -63,7 +62,7 @@ class Certificate:
 def certify(
     extractor: str | os.PathLike[str],
     faces: str | os.PathLike[str],
-    runtimes: Sequence[tuple[Runtime, Precision]],
+    runtimes: Sequence[tuple[str, Precision]],
     *,
     cloaked: Mapping[str, str | os.PathLike[str]] | None = None,
     unprotected: Mapping[str, str | os.PathLike[str]] | None = None,
@@ -87,14 +86,12 @@ def certify(
     """
     spec = find_spec(extractor)
     exports = Exports(spec)
-    threads = thread_count(threads)
-    reference = open_extractor(spec, threads=threads, device=device)
+    execution = Execution(device=device, threads=threads, progress=progress)
+    reference = open_extractor(spec, execution)
     finder = find_detector(detector)
     check_detector([spec.name] if spec.geometry.found else [], finder)
     sets = read_sets(Path(faces), _paths(cloaked), _paths(unprotected), [])
-    found, cut, faceless = stack_faces(
-        sets.samples, spec.geometry, finder, threads, lambda done: progress("faces", done, len(sets.samples))
-    )
+    found, cut, faceless = stack_faces(sets.samples, spec.geometry, finder, execution)
     rows, unpaired = paired_rows(found, range(len(found)))
     kept, cut = [found[row] for row in rows], Faces(cut.pixels[rows], cut.geometry)
     cloaks = list(cloaked or {})
@@ -106,7 +103,7 @@ def certify(
     calibrating = Faces(cut.pixels[clean[spread(len(clean))]], cut.geometry)
     certificates = []
     for number, (runtime, precision) in enumerate(runtimes, 1):
-        if runtime != "torch" and not exports.file(runtime, precision).is_file():
+        if runtime_class(runtime).graph_precision(precision) and not exports.file(runtime, precision).is_file():
             exports.export(runtime, precision, calibrating if precision == "int8" else None)
         graph = exports.graph(runtime, precision)
         some = Faces(cut.pixels[:TIMED], cut.geometry)
@@ -114,9 +111,11 @@ def certify(
         def opened(
             batch: int, runtime: Any = runtime, precision: Any = precision, graph: Any = graph
         ) -> FixedBatchExtractor:
-            return open_extractor(spec, runtime, precision, graph=graph, threads=threads, batch=batch, device=device)
+            return open_extractor(
+                spec, replace(execution, runtime=runtime, precision=precision, batch=batch), graph=graph
+            )
 
-        other = fastest_batch(opened, some, BATCHES[device.partition(":")[0]])
+        other = fastest_batch(opened, some, BATCHES[execution.kind])
         speeds = faces_per_second([reference, other], some)
         facts = expected.compared(_Decided(other.embed(cut).vectors, splits, cloaks))
         bound = MOST_ERROR[precision] if most_error is None else most_error

@@ -13,7 +13,7 @@ from facecure.commands.cloak import cloak
 from facecure.commands.evaluate import evaluate
 from facecure.embeddings.pipeline import embed
 from facecure.embeddings.table import EmbeddingTable
-from facecure.execution import Progress, silent
+from facecure.execution import Execution, Progress, silent
 from facecure.extractors.packaged import packaged_specs, packaged_surrogate
 from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.spec import read_spec
@@ -72,7 +72,9 @@ def run_demo(out: Path, *, seed: int = 0, progress: Progress = silent) -> Demo:
     _write_people(pictures, PEOPLE, PICTURES, seed, progress)
     _write_people(others, TARGETS, TARGET_PICTURES, seed + 1, progress)
     extractors = [open_extractor(read_spec(spec)) for spec in packaged_specs()]
-    table = embed(read_samples(pictures)[0], extractors, store=out / "embeddings", progress=progress)
+    table = embed(
+        read_samples(pictures)[0], extractors, execution=Execution(progress=progress), store=out / "embeddings"
+    )
     splits = [make_split(table.samples, [], "corrected", seed, repeat) for repeat in range(SPLITS)]
     found = [_identified(table, number, splits) for number in range(len(extractors))]  # per extractor: (probes,)
     results = tuple(

@@ -6,17 +6,16 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from facecure.embeddings.pipeline import check_extractors, embed
 from facecure.embeddings.table import contents
 from facecure.errors import InputError
-from facecure.execution import Precision, Progress, silent, torch_device
+from facecure.execution import Execution, Precision, Progress, silent, torch_device
 from facecure.extractors.extractor import Extractor
-from facecure.extractors.runtimes import Runtime
 from facecure.extractors.runtimes.torch import load_network
 from facecure.extractors.thumbnail import Thumbnail
-from facecure.pictures.detect import FaceFinder
+from facecure.pictures.detect import Detector
 from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import read_sets
 from facecure.protocols.gallery import check_others, few_others, others
@@ -30,7 +29,7 @@ from facecure.recognisers.registry import RECOGNISERS, Recogniser, RecogniserNam
 from facecure.report.comparison import compare_all
 from facecure.report.summary import summarise
 from facecure.runs.environment import environment
-from facecure.threads import thread_count, thread_limit
+from facecure.threads import thread_limit
 from facecure.types import Cell, Outcome, ProtocolName, Report, Sample
 from facecure.zoo.find import find_detector, find_extractor
 
@@ -50,7 +49,7 @@ def evaluate(
     repeats: int | None = None,
     seed: int = 0,
     keep: str | os.PathLike[str] | None = None,
-    runtime: Runtime | Literal["auto"] | None = None,
+    runtime: str | None = None,
     precision: Precision = "fp32",
     threads: int = 0,
     device: str = "cpu",
@@ -85,13 +84,9 @@ def evaluate(
         raise InputError("name at least one cloak: its name and the folder with its pictures")
     if device != "cpu":
         torch_device(device)  # what is not there fails before any work
+    execution = Execution(runtime, precision, device, threads, progress=progress)
     started = time.perf_counter()
-    ready = [
-        e
-        if not isinstance(e, (str, os.PathLike))
-        else find_extractor(e, runtime, precision, threads=threads, device=device)
-        for e in extractors
-    ]
+    ready = [e if not isinstance(e, (str, os.PathLike)) else find_extractor(e, execution) for e in extractors]
     check_extractors(ready)
     specs = [extractor.spec for extractor in ready]
     check_scenario(scenario, specs)
@@ -109,7 +104,7 @@ def evaluate(
     seconds = {"list pictures, load extractors": time.perf_counter() - started}
 
     columns = [*ready, Thumbnail()]
-    table = embed(sets.samples, columns, finder, store=Path(keep) if keep else None, threads=threads, progress=progress)
+    table = embed(sets.samples, columns, finder, execution, store=Path(keep) if keep else None)
     shown = contents(table)
     usable, dropped = usable_rows(table.samples, shown, protocol)
     samples, shown = [table.samples[row] for row in usable], [shown[row] for row in usable]
@@ -206,7 +201,7 @@ def _full_digest(extractor: Extractor) -> str:
 
 
 def _end_to_end(
-    extractor: Extractor, samples: Sequence[Sample], contents: Sequence[str], finder: FaceFinder | None,
+    extractor: Extractor, samples: Sequence[Sample], contents: Sequence[str], finder: Detector | None,
     training: Training | None, keep: str | os.PathLike[str] | None, threads: int, device: str, progress: Progress,
 ) -> Recogniser:  # fmt: skip
     """Return the recogniser that trains the extractor's own network on the usable samples' faces."""
@@ -216,9 +211,8 @@ def _end_to_end(
     network, _ = load_network(spec)
     aligned = finder if spec.geometry.found else None
     kept, faces, _ = stack_faces(
-        samples, spec.geometry, aligned, thread_count(threads),
-        lambda done: progress(f"faces of {spec.name}", done, len(samples)),
-    )  # fmt: skip
+        samples, spec.geometry, aligned, Execution(threads=threads, progress=progress), f"faces of {spec.name}"
+    )
     if len(kept) != len(samples):
         raise InputError("pictures changed while they were evaluated; run again")
     return EndToEnd(

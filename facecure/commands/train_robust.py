@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from facecure.errors import InputError
-from facecure.execution import Progress, silent, torch_device, torch_threads
+from facecure.execution import Execution, Progress, silent, torch_device, torch_threads
 from facecure.extractors.runtimes.torch import load_network
 from facecure.extractors.spec import ExtractorSpec, RobustTraining
 from facecure.extractors.spec_file import spec_text
@@ -81,7 +81,7 @@ def train_robust(
     _check_apart({s.identity for s in sets.samples}, evaluated)
     threads = thread_count(threads)
     kept, faces, faceless = stack_faces(
-        sets.samples, parent.geometry, finder, threads, lambda done: progress("faces", done, len(sets.samples))
+        sets.samples, parent.geometry, finder, Execution(threads=threads, progress=progress)
     )
     rows, unpaired = paired_rows(kept, range(len(kept)))
     kept = [kept[row] for row in rows]

@@ -13,10 +13,9 @@ import numpy as np
 from facecure.embeddings.store import EmbeddingStore
 from facecure.embeddings.table import EmbeddingTable
 from facecure.errors import InputError
-from facecure.execution import Progress, silent
+from facecure.execution import Execution
 from facecure.extractors.extractor import Extractor
-from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
-from facecure.pictures.detect import FaceFinder, check_detector
+from facecure.pictures.detect import Detector, check_detector
 from facecure.pictures.load import load_faces
 from facecure.runs.atomic import alone
 from facecure.threads import thread_count
@@ -28,11 +27,10 @@ _SHARD = 512  # contents between two writes: at most so much work is lost to a c
 def embed(
     samples: Sequence[Sample],
     extractors: Sequence[Extractor],
-    detector: FaceFinder | None = None,
+    detector: Detector | None = None,
+    execution: Execution = Execution(),
     *,
     store: Path | None = None,
-    threads: int = 0,
-    progress: Progress = silent,
 ) -> EmbeddingTable:
     """Return the embeddings of all usable samples by all extractors.
 
@@ -46,16 +44,15 @@ def embed(
     aligned = [e.spec.name for e in extractors if e.spec.geometry.found]
     check_detector(aligned, detector)
     with alone(store) if store is not None else nullcontext():
-        return _embed(samples, extractors, detector if aligned else None, store, thread_count(threads), progress)
+        return _embed(samples, extractors, detector if aligned else None, store, execution)
 
 
 def _embed(
     samples: Sequence[Sample],
     extractors: Sequence[Extractor],
-    detector: FaceFinder | None,
+    detector: Detector | None,
     store: Path | None,
-    threads: int,
-    progress: Progress,
+    execution: Execution,
 ) -> EmbeddingTable:
     geometries = list(dict.fromkeys(e.spec.geometry for e in extractors))
     columns = [
@@ -66,13 +63,13 @@ def _embed(
     excluded: list[Exclusion] = []
     waiting: dict[str, tuple[Sample, tuple[U8, ...]]] = {}  # content → its first sample and faces
     # all passes that a device has under way at once: it computes one while the next is prepared
-    together = max(e.batch * (e.depth if isinstance(e, FixedBatchExtractor) else 1) for e in extractors)
+    together = max(e.batch * getattr(e, "depth", 1) for e in extractors)
     started = time.perf_counter()
 
     def known(_: Sample, sha256: str) -> bool:
         return all(sha256 in column.known for column in columns)
 
-    loaded = load_faces(samples, geometries, detector, threads, known, ahead=2 * together)
+    loaded = load_faces(samples, geometries, detector, thread_count(execution.threads), known, ahead=2 * together)
     try:
         for done, item in enumerate(loaded, start=1):
             if item.excluded is not None:
@@ -85,7 +82,7 @@ def _embed(
                 for column in columns:
                     column.extend(waiting)
                 waiting.clear()
-            progress("faces and embeddings", done, len(samples))
+            execution.progress("faces and embeddings", done, len(samples))
     finally:
         for column in columns:
             column.save()
@@ -107,7 +104,7 @@ def _embed(
 
 
 def check_extractors(extractors: Sequence[Extractor]) -> None:
-    """Return nothing; raises `InputError` without extractors or where two share a name, by which results are kept."""
+    """Raise `InputError` without extractors or where two share a name, by which results are kept."""
     if not extractors:
         raise InputError("name at least one extractor")
     for name, count in Counter(e.spec.name for e in extractors).items():
@@ -118,7 +115,7 @@ def check_extractors(extractors: Sequence[Extractor]) -> None:
 class _Column:
     """One extractor's embeddings: `known` maps a content's hash to its float32 (D,) vector, `failed` to why not."""
 
-    def __init__(self, extractor: Extractor, geometry: int, detector: FaceFinder | None, store: Path | None) -> None:
+    def __init__(self, extractor: Extractor, geometry: int, detector: Detector | None, store: Path | None) -> None:
         self.extractor = extractor
         self.known: dict[str, F32] = {}
         self.failed: dict[str, str] = {}
@@ -159,7 +156,7 @@ class _Column:
         return np.stack([self.known[sha256] for sha256 in hashes]) if hashes else empty
 
     def check(self) -> None:
-        """Return where there is any embedding, or nothing to embed; raises the extractor's `InputError` otherwise."""
+        """Raise the extractor's `InputError` where no picture has an embedding although some were embedded."""
         if self.failed and not self.known:
             raise InputError(f"{next(iter(self.failed.values()))} (so it is for all {len(self.failed)} pictures)")
 

@@ -9,7 +9,11 @@ from facecure.types import Embeddings, Faces
 
 
 class Extractor(Protocol):
-    """Anything that embeds faces; `digest` names what its embeddings may be compared with."""
+    """Anything that embeds faces; `digest` names what its embeddings may be compared with.
+
+    `batch` is the number of faces that it takes in one pass. One that also has a `depth` may have so many passes under
+    way at once.
+    """
 
     spec: ExtractorSpec
     digest: str

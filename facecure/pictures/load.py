@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from facecure.execution import Execution
 from facecure.pictures.align import cut_face
 from facecure.pictures.budget import Budget
 from facecure.pictures.decode import decode
-from facecure.pictures.detect import FaceFinder, Found
+from facecure.pictures.detect import DetectedFace, Detector
 from facecure.pictures.files import read_picture
 from facecure.pictures.formats import UnreadablePicture
 from facecure.pictures.metadata import Metadata, metadata_of
 from facecure.pictures.opencv import opencv_on_one_thread
+from facecure.threads import thread_count
 from facecure.types import U8, Exclusion, FaceGeometry, Faces, Sample
 
 IN_FLIGHT = 1 << 29  # bytes of files and whole pictures that are held at a time
@@ -37,7 +39,7 @@ class Loaded:
     sha256: str
     faces: tuple[U8, ...] | None = None
     excluded: Exclusion | None = None
-    found: tuple[Found, ...] = ()
+    found: tuple[DetectedFace, ...] = ()
     size: tuple[int, int] = (0, 0)
     metadata: Metadata = field(default_factory=Metadata)
 
@@ -45,7 +47,7 @@ class Loaded:
 def load_faces(
     samples: Iterable[Sample],
     geometries: Sequence[FaceGeometry | None],
-    detector: FaceFinder | None,
+    detector: Detector | None,
     threads: int,
     known: Callable[[Sample, str], bool] = lambda sample, sha256: False,
     ahead: int = 0,
@@ -130,11 +132,15 @@ def load_faces(
 def stack_faces(
     samples: Sequence[Sample],
     geometry: FaceGeometry,
-    detector: FaceFinder | None,
-    threads: int,
-    progress: Callable[[int], None] = lambda done: None,
+    detector: Detector | None,
+    execution: Execution = Execution(),
+    stage: str = "faces",
 ) -> tuple[list[Sample], Faces, list[Exclusion]]:
-    """Return the samples that have a face, their faces in one array, and the others with their reasons."""
+    """Return the samples that have a face, their faces in one array, and the others with their reasons.
+
+    `stage` is what progress is called.
+    """
+    threads = thread_count(execution.threads)
     kept: list[Sample] = []
     excluded: list[Exclusion] = []
     pixels: list[U8] = []
@@ -144,6 +150,6 @@ def stack_faces(
         elif one.faces is not None:
             kept.append(one.sample)
             pixels.append(one.faces[0])
-        progress(done)
+        execution.progress(stage, done, len(samples))
     empty = np.empty((0, geometry.height, geometry.width, 3), np.uint8)
     return kept, Faces(np.stack(pixels) if pixels else empty, geometry), excluded

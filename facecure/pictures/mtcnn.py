@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facecure.errors import InputError, MissingDependency
-from facecure.pictures.detect import FaceFinder, Found, main_first, read_weights
+from facecure.pictures.detect import DetectedFace, Detector, main_first, read_weights
 from facecure.types import F32, I64, U8, Bool, digest_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _CELL, _STRIDE = 12, 2  # window and step of the first network
 _BATCH = 512  # windows per pass: a crowd must not fill the memory
 
 
-class Mtcnn(FaceFinder):
+class Mtcnn(Detector):
     """MTCNN from its three files. Safe to call from several threads."""
 
     def __init__(self, first: Path, second: Path, third: Path) -> None:
@@ -51,7 +51,7 @@ class Mtcnn(FaceFinder):
         """Hex SHA-256 of the weights and every constant that decides which face is found where."""
         return digest_of([self.sha256, SMALLEST, FACTOR, *THRESHOLDS])
 
-    def faces(self, picture: U8) -> list[Found]:
+    def faces(self, picture: U8) -> list[DetectedFace]:
         """Return all faces of the uint8 RGB `picture`, the main one first, the rest as sure as the network is of them.
 
         A box is what facenet-pytorch returns for it, landmarks are pixel indices.
@@ -67,7 +67,7 @@ class Mtcnn(FaceFinder):
         keep = _suppress(boxes, 0.7, last=True)
         found, points = boxes[keep].astype(np.float64), points[keep].astype(np.float64)
         order = main_first(found[:, :4], found[:, 4], (picture.shape[1], picture.shape[0]))
-        return [Found(found[row, :4], points[row]) for row in order]
+        return [DetectedFace(found[row, :4], points[row]) for row in order]
 
     def _windows(self, pixels: Tensor) -> F32:
         """Return the squares that the first network lets pass, float32 (N, 5): corners from 1, and its certainty."""

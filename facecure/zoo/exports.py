@@ -12,13 +12,12 @@ from facecure.execution import Precision
 from facecure.extractors.export import export_onnx, read_export
 from facecure.extractors.graph import Graph
 from facecure.extractors.quantize import spread
-from facecure.extractors.runtimes import RUNTIMES, Runtime, graph_precision
+from facecure.extractors.runtimes import RUNTIMES, graph_precision, runtime_class
 from facecure.extractors.spec import ExtractorSpec
-from facecure.pictures.detect import FaceFinder, check_detector
+from facecure.pictures.detect import Detector, check_detector
 from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import read_samples
 from facecure.runs.environment import environment
-from facecure.threads import available_threads
 from facecure.types import Faces
 from facecure.zoo.cache import ModelCache
 
@@ -28,7 +27,7 @@ class Certified:
     """What a certificate allows: runtime, precision, batch and the runtime's version; `gain` is its speed's ratio."""
 
     gain: float
-    runtime: Runtime
+    runtime: str
     precision: Precision
     batch: int
     version: str
@@ -42,12 +41,12 @@ class Exports:
         sha256 = spec.sha256 or spec.hashed_weights()[1]
         self.folder = (cache or ModelCache()).folder / "exports" / f"{spec.name}-{spec.digest(sha256)[:16]}"
 
-    def file(self, runtime: Runtime, precision: Precision) -> Path:
+    def file(self, runtime: str, precision: Precision) -> Path:
         """Return where the graph of a runtime lies."""
         inside = graph_precision(runtime, precision)
         return self.folder / ("model.onnx" if inside == "fp32" else f"model-{inside}.onnx")
 
-    def export(self, runtime: Runtime, precision: Precision = "fp32", faces: Faces | None = None) -> Path:
+    def export(self, runtime: str, precision: Precision = "fp32", faces: Faces | None = None) -> Path:
         """Return the file of a graph, written if it is not there yet.
 
         In int8 it is calibrated on `faces`, and written anew where they are given.
@@ -57,10 +56,13 @@ class Exports:
             export_onnx(self.spec, file, precision=graph_precision(runtime, precision), faces=faces)
         return file
 
-    def graph(self, runtime: Runtime, precision: Precision) -> Graph | None:
+    def graph(self, runtime: str, precision: Precision) -> Graph | None:
         """Return the graph that a runtime needs, None where it needs none; raises `InputError` where it is missing."""
+        needed = runtime_class(runtime).graph_precision(precision)
+        if needed is None:
+            return None
         there = self.file(runtime, precision).is_file()
-        if runtime == "torch" or (self.spec.architecture is None and precision != "int8" and not there):
+        if self.spec.architecture is None and needed != "int8" and not there:
             return None
         if not there:
             options = "" if precision == "fp32" else f" --precision {precision}"
@@ -70,7 +72,7 @@ class Exports:
             )
         return read_export(self.file(runtime, precision))
 
-    def certificate(self, runtime: Runtime, precision: Precision, device: str = "cpu") -> Path:
+    def certificate(self, runtime: str, precision: Precision, device: str = "cpu") -> Path:
         """Return where the certificate of a runtime and precision on a kind of device lies."""
         return self.folder / f"certificate-{runtime}-{precision}-{device.partition(':')[0]}.json"
 
@@ -82,8 +84,8 @@ class Exports:
         """
         found, elsewhere = [], []
         here = processor(environment())
-        for runtime, precisions in RUNTIMES.items():
-            for precision in precisions:
+        for runtime in RUNTIMES:
+            for precision in runtime_class(runtime).precisions:
                 known = self._read(self.certificate(runtime, precision, device))
                 if known.get("certified") and known["export_sha256"] == self._sha256(runtime, precision):
                     there = processor(known["environment"])
@@ -98,8 +100,8 @@ class Exports:
                     found.append(Certified(gain, runtime, precision, known["batch"], version))
         return [one for one in sorted(found, key=lambda one: -one.gain) if one.gain > 1], elsewhere
 
-    def _sha256(self, runtime: Runtime, precision: Precision) -> str | None:
-        if runtime != "torch" and not self.file(runtime, precision).is_file():
+    def _sha256(self, runtime: str, precision: Precision) -> str | None:
+        if runtime_class(runtime).graph_precision(precision) and not self.file(runtime, precision).is_file():
             return None
         graph = self.graph(runtime, precision)
         return None if graph is None else graph.sha256
@@ -115,7 +117,7 @@ class Exports:
         return known
 
 
-def calibrating_faces(spec: ExtractorSpec, folder: Path, detector: FaceFinder | None) -> Faces:
+def calibrating_faces(spec: ExtractorSpec, folder: Path, detector: Detector | None) -> Faces:
     """Return faces of a folder or manifest, cut for an extractor, that an export in int8 is calibrated on.
 
     Pictures are taken at equal steps; such as have no face are left out. Raises `InputError` where none is left, or a
@@ -124,7 +126,7 @@ def calibrating_faces(spec: ExtractorSpec, folder: Path, detector: FaceFinder | 
     check_detector([spec.name] if spec.geometry.found else [], detector)
     samples, *_ = read_samples(folder)
     some = [samples[i] for i in spread(len(samples))]
-    _, faces, excluded = stack_faces(some, spec.geometry, detector, available_threads())
+    _, faces, excluded = stack_faces(some, spec.geometry, detector)
     if not len(faces.pixels):
         reason = f", such as {excluded[0].path}: {excluded[0].reason}" if excluded else ""
         raise InputError(f"{folder}: no picture with a face to calibrate {spec.name} on{reason}")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from facecure.errors import InputError
-from facecure.execution import Precision
-from facecure.extractors.runtimes import Runtime, default_runtime, open_extractor
+from facecure.execution import Execution
+from facecure.extractors.runtimes import default_runtime, open_extractor
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec, read_spec
-from facecure.pictures.detect import VARIABLE, Detector, FaceFinder
-from facecure.pictures.mtcnn import Mtcnn
+from facecure.pictures.detect import DETECTORS, VARIABLE, Detector
+from facecure.pictures.yunet import YuNet
+from facecure.registry import class_of
 from facecure.zoo.cache import ModelCache
 from facecure.zoo.catalogue import zoo, zoo_entry
 from facecure.zoo.exports import Exports
@@ -28,54 +29,45 @@ def find_spec(named: Named) -> ExtractorSpec:
     return read_spec(Path(named)) if _is_file(named) else ModelCache().spec(zoo_entry(os.fspath(named)))
 
 
-def find_extractor(
-    named: Named, runtime: Runtime | Literal["auto"] | None = None, precision: Precision = "fp32", *, threads: int = 0,
-    device: str = "cpu",
-) -> FixedBatchExtractor:  # fmt: skip
-    """Return the extractor of a spec file or zoo entry, executed by a runtime in a precision on a device.
+def find_extractor(named: Named, execution: Execution = Execution()) -> FixedBatchExtractor:
+    """Return the extractor of a spec file or zoo entry, executed as asked.
 
-    Without a runtime it is what the weights file needs by itself. "auto" is what a certificate of the present export,
-    the installed version and this kind of processor found to be fastest, in the batch that was, or the default where
-    none was faster; `passed_over` says what other processors' certificates it did not use. Raises
-    as `find_spec` and `open_extractor` do, where an export has to be made first, and for "auto" with a precision, which
-    it chooses itself.
+    The runtime "auto" is what a certificate of the present export, the installed version and this kind of processor
+    says is the fastest, in the batch that was, or the default where none was faster; `passed_over` names other
+    processors' certificates that it did not use. Raises as `find_spec` and `open_extractor` do, and where an export has
+    to be made first.
     """
     spec = find_spec(named)
-    if runtime == "auto" and precision != "fp32":
-        raise InputError("runtime auto chooses the precision too; name a runtime, or leave the precision out")
-    runtime = runtime or default_runtime(spec)
-    if runtime == default_runtime(spec) and precision == "fp32":
-        return open_extractor(spec, runtime, precision, threads=threads, device=device)
+    runtime = execution.runtime or default_runtime(spec)
+    if runtime == default_runtime(spec) and execution.precision == "fp32":
+        return open_extractor(spec, execution)
     exports = Exports(spec)
     if runtime != "auto":
-        graph = exports.graph(runtime, precision)
-        return open_extractor(spec, runtime, precision, graph=graph, threads=threads, device=device)
-    certified, elsewhere = exports.certified(device)
-    for known in certified:
-        graph = exports.graph(known.runtime, known.precision)
-        found = open_extractor(
-            spec, known.runtime, known.precision, graph=graph, threads=threads, batch=known.batch, device=device
-        )
-        if found.what_ran["runtime"] == known.version:
+        return open_extractor(spec, execution, graph=exports.graph(runtime, execution.precision))
+    certified, elsewhere = exports.certified(execution.device)
+    for choice in certified:
+        asked = replace(execution, runtime=choice.runtime, precision=choice.precision, batch=choice.batch)
+        extractor = open_extractor(spec, asked, graph=exports.graph(choice.runtime, choice.precision))
+        if extractor.what_ran["runtime"] == choice.version:
             break
     else:
-        found = open_extractor(spec, threads=threads, device=device)
-    found.passed_over = elsewhere
-    return found
+        extractor = open_extractor(spec, replace(execution, runtime=None))
+    extractor.passed_over = elsewhere
+    return extractor
 
 
-def find_detector(named: Named | None) -> FaceFinder | None:
+def find_detector(named: Named | None) -> Detector | None:
     """Return the detector of a file or zoo entry, by default that of FACECURE_DETECTOR; None where nothing is named."""
     named = named or os.environ.get(VARIABLE)
     if not named:
         return None
     if _is_file(named):
-        return Detector(Path(named))
+        return YuNet(Path(named))
     entry = zoo_entry(os.fspath(named))
     if entry.kind != "detector":
-        raise InputError(f"{entry.name} is no detector; try yunet or mtcnn")
-    files = ModelCache().files(entry)
-    return Mtcnn(*files) if entry.name == "mtcnn" else Detector(*files)
+        raise InputError(f"{entry.name} is not a detector; try {' or '.join(DETECTORS)}")
+    detector: Detector = class_of(DETECTORS, entry.name, "detector")(*ModelCache().files(entry))
+    return detector
 
 
 def find_lpips(named: str) -> tuple[str, Path, Path]:

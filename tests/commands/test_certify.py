@@ -16,6 +16,7 @@ from facecure.cli import app
 from facecure.commands.certify import certify
 from facecure.commands.evaluate import evaluate
 from facecure.errors import InputError
+from facecure.execution import Execution
 from facecure.extractors import packaged
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.extractors.runtimes.openvino import OpenVinoExtractor
@@ -38,8 +39,8 @@ def spec(tmp_path, monkeypatch):
 
 def test_equal_runtimes_are_certified_and_the_fastest_is_taken(spec, people):
     with pytest.raises(InputError, match=r"no export for openvino yet.*models export plain --runtime openvino"):
-        find_extractor(str(spec), "openvino")
-    assert find_extractor(str(spec), "auto").what_ran["runtime"].startswith("torch ")
+        find_extractor(str(spec), Execution("openvino"))
+    assert find_extractor(str(spec), Execution("auto")).what_ran["runtime"].startswith("torch ")
     found = certify(str(spec), people("faces", 5, 6), [("onnx", "fp32"), ("openvino", "fp32")])
     for one in found:
         assert one.certified
@@ -62,7 +63,7 @@ def test_auto_takes_the_largest_certified_gain(spec, people):
         for one, gain in ((onnx, onnx_gain), (openvino, openvino_gain)):
             speeds = {"reference_faces_per_second": 100.0, "faces_per_second": 100.0 * gain}
             one.file.write_text(json.dumps(one.facts | speeds | changes))
-        return find_extractor(str(spec), "auto").what_ran["runtime"].split()[0]
+        return find_extractor(str(spec), Execution("auto")).what_ran["runtime"].split()[0]
 
     assert taken(2.0, 3.0) == "openvino"
     assert taken(3.0, 2.0) == "onnxruntime"
@@ -81,7 +82,7 @@ def test_certificates_of_another_kind_of_processor_are_passed_over(spec, people,
 
     def taken(**changes):
         one.file.write_text(json.dumps(one.facts | speeds | {"environment": here | changes}))
-        found = find_extractor(str(spec), "auto")
+        found = find_extractor(str(spec), Execution("auto"))
         return found.what_ran["runtime"].split()[0], found.what_ran.get("passed_over", [])
 
     assert taken() == ("openvino", [])
@@ -92,7 +93,7 @@ def test_certificates_of_another_kind_of_processor_are_passed_over(spec, people,
         assert here["cpu_simd"] in remark
     taken()
     monkeypatch.setattr("facecure.runs.environment.has_bf16", lambda: not here["cpu_bf16"])
-    assert find_extractor(str(spec), "auto").what_ran["runtime"].startswith("torch ")
+    assert find_extractor(str(spec), Execution("auto")).what_ran["runtime"].startswith("torch ")
 
 
 def test_int8_is_calibrated_certified_and_settled(spec, people, tmp_path):
@@ -106,7 +107,7 @@ def test_int8_is_calibrated_certified_and_settled(spec, people, tmp_path):
         ran = one.facts["environment"]["extractor"]
         assert (ran["precision"], ran["calibration"]["pictures"]) == ("int8", 48)
         assert ran["digest"] != one.facts["environment"]["reference"]["digest"]
-        coarse = find_extractor(str(spec), one.runtime, "int8")
+        coarse = find_extractor(str(spec), Execution(one.runtime, "int8"))
         assert coarse.digest == ran["digest"]
     (strict,) = certify(str(spec), faces, [("openvino", "int8")])
     assert strict.facts["bounds"]["error"] == 1e-2
@@ -116,7 +117,7 @@ def test_int8_is_calibrated_certified_and_settled(spec, people, tmp_path):
 
 def test_auto_chooses_the_precision_itself(spec):
     with pytest.raises(InputError, match="auto chooses the precision too"):
-        find_extractor(str(spec), "auto", "bf16")
+        find_extractor(str(spec), Execution("auto", "bf16"))
 
 
 def test_certificates_name_the_pictures_that_were_left_out(spec, people):
@@ -143,8 +144,8 @@ def test_what_decides_otherwise_is_refused(spec, people, monkeypatch):
     assert one.facts["changed_decisions"] > 0
     assert len(one.facts["changed_margins"]) == one.facts["changed_decisions"]
     assert one.facts["error"]["1.0"] > 1e-3
-    assert find_extractor(str(spec), "auto").what_ran["runtime"].startswith("torch ")
-    assert find_extractor(str(spec), "openvino").spec.name == "plain"  # asked for by name it still runs
+    assert find_extractor(str(spec), Execution("auto")).what_ran["runtime"].startswith("torch ")
+    assert find_extractor(str(spec), Execution("openvino")).spec.name == "plain"  # asked for by name it still runs
 
 
 def test_cloaked_pictures_are_decided_on_too(spec, people, monkeypatch):
@@ -192,10 +193,10 @@ def test_the_measured_batch_is_what_auto_takes(spec, people):
     for batch in (8, 16, 32):
         facts = one.facts | {"batch": batch, "faces_per_second": 2.0, "reference_faces_per_second": 1.0}
         one.file.write_text(json.dumps(facts))
-        assert find_extractor(str(spec), "auto").batch == batch
+        assert find_extractor(str(spec), Execution("auto")).batch == batch
     cuda = one.file.with_name(one.file.name.replace("-cpu", "-cuda"))
     one.file.rename(cuda)  # what was measured on a GPU says nothing about a CPU
-    assert find_extractor(str(spec), "auto").what_ran["runtime"].startswith("torch ")
+    assert find_extractor(str(spec), Execution("auto")).what_ran["runtime"].startswith("torch ")
 
 
 def test_people_of_one_picture_decide_nothing(spec, people):
@@ -248,17 +249,17 @@ def test_int8_by_command(spec, people):
     faces = str(people("faces", 3, 4))
     command = ["models", "export", str(spec), "--runtime", "openvino", "--precision", "int8"]
     with pytest.raises(InputError, match=r"no export for openvino yet.* --precision int8 --faces DIR"):
-        find_extractor(str(spec), "openvino", "int8")
+        find_extractor(str(spec), Execution("openvino", "int8"))
     with pytest.raises(InputError, match="--precision int8 and --faces go together"):
         CliRunner().invoke(app, command, catch_exceptions=False)
     done = CliRunner().invoke(app, [*command, "--faces", faces], env={"COLUMNS": "200", "NO_COLOR": "1"})
     assert done.exit_code == 0
     assert "model-int8.onnx" in done.output
-    first = find_extractor(str(spec), "openvino", "int8")
+    first = find_extractor(str(spec), Execution("openvino", "int8"))
     assert first.what_ran["calibration"]["pictures"] == 12
     others = str(people("others", 3, 4, seed=1))
     assert CliRunner().invoke(app, [*command, "--faces", others]).exit_code == 0
-    assert find_extractor(str(spec), "openvino", "int8").digest != first.digest  # calibrated anew
+    assert find_extractor(str(spec), Execution("openvino", "int8")).digest != first.digest  # calibrated anew
 
 
 @pytest.mark.parametrize("has", [True, False])

@@ -260,7 +260,7 @@ class TestAlignment:
 
             def faces(self, picture):
                 points = known.get(picture.tobytes())
-                return [] if points is None else [detect.Found(np.array([0.0, 0, 80, 80]), points)]
+                return [] if points is None else [detect.DetectedFace(np.array([0.0, 0, 80, 80]), points)]
 
         monkeypatch.setattr("facecure.zoo.find.Detector", Fake)
         return "fake.onnx"
@@ -312,10 +312,10 @@ def album(tmp_path_factory):
     Image.fromarray(one.pixels).save(folder / "alone.png")
     faces = {
         party.tobytes(): [
-            detect.Found(np.array([40.0, 60, 120, 150]), one.landmarks + np.array([20, 40])),
-            detect.Found(np.array([210.0, 70, 290, 160]), two.landmarks + np.array([190, 50])),
+            detect.DetectedFace(np.array([40.0, 60, 120, 150]), one.landmarks + np.array([20, 40])),
+            detect.DetectedFace(np.array([210.0, 70, 290, 160]), two.landmarks + np.array([190, 50])),
         ],
-        one.pixels.tobytes(): [detect.Found(np.array([20.0, 20, 100, 110]), one.landmarks)],
+        one.pixels.tobytes(): [detect.DetectedFace(np.array([20.0, 20, 100, 110]), one.landmarks)],
     }
     return folder.parent, faces
 

@@ -13,9 +13,10 @@ from PIL import Image
 from facecure.embeddings.pipeline import embed
 from facecure.embeddings.table import EmbeddingTable
 from facecure.errors import DigestMismatch, InputError
+from facecure.execution import Execution
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.extractors.spec import ExtractorSpec, read_spec
-from facecure.pictures.detect import Found
+from facecure.pictures.detect import DetectedFace
 from facecure.pictures.manifest import read_samples
 from facecure.runs.atomic import alone
 from facecure.types import Embeddings, Exclusion, FaceGeometry, Faces, Sample
@@ -61,7 +62,7 @@ class Centre:
     digest = "centre"
 
     def faces(self, picture):
-        return [Found(np.array([0.0, 0, 8, 8]), np.array(TEMPLATE))] if picture.any() else []
+        return [DetectedFace(np.array([0.0, 0, 8, 8]), np.array(TEMPLATE))] if picture.any() else []
 
 
 @pytest.fixture
@@ -314,7 +315,7 @@ def test_progress_counts_every_sample_once(pictures, tmp_path, kept):
     samples[4].path.write_text("no picture")
     embed(samples[:kept], [Means()], store=tmp_path / "kept")
     calls = []
-    embed(samples, [Means()], store=tmp_path / "kept", progress=lambda *call: calls.append(call))
+    embed(samples, [Means()], execution=Execution(progress=lambda *call: calls.append(call)), store=tmp_path / "kept")
     assert [call[1:] for call in calls] == [(done, 5) for done in range(1, 6)]
     assert len({stage for stage, _, _ in calls}) == 1
 
@@ -322,8 +323,8 @@ def test_progress_counts_every_sample_once(pictures, tmp_path, kept):
 def test_the_number_of_threads_changes_no_bit(people, make_spec):
     samples = read_samples(people(identities=3, pictures=7))[0]
     found = [
-        embed(samples, [OnnxExtractor(read_spec(make_spec()), threads=threads)], threads=threads)
-        for threads in (1, 2, 5)
+        embed(samples, [OnnxExtractor(read_spec(make_spec()), how)], execution=how)
+        for how in (Execution(threads=threads) for threads in (1, 2, 5))
     ]
     assert len({table.embeddings[0].vectors.tobytes() for table in found}) == 1
     assert len({table.samples for table in found}) == 1

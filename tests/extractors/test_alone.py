@@ -9,6 +9,7 @@ import pytest
 from onnx import helper
 
 from facecure.errors import InputError
+from facecure.execution import Execution
 from facecure.extractors.runtimes import alone, open_extractor
 from facecure.extractors.spec import ExtractorSpec
 from facecure.types import FaceGeometry, Faces
@@ -36,7 +37,7 @@ def opened(tmp_path):
         spec = ExtractorSpec(
             "net", Path(file), None, FaceGeometry(SIDE, SIDE), "RGB", "NCHW", (127.5,) * 3, (128.0,) * 3, SIZE, True
         )
-        return open_extractor(spec, **options)
+        return open_extractor(spec, Execution(**options))
 
     return make
 
@@ -117,7 +118,7 @@ def test_a_torch_network_in_training_mode_would_be_refused():
     from facecure.extractors.packaged import packaged_specs, packaged_surrogate
     from facecure.extractors.runtimes.torch import TorchExtractor
 
-    extractor = TorchExtractor(packaged_surrogate(packaged_specs()[0]), threads=1)
+    extractor = TorchExtractor(packaged_surrogate(packaged_specs()[0]), Execution(threads=1))
     alone.check_alone(extractor)
     alone._CHECKED.clear()
     network = extractor._network

@@ -14,6 +14,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 from facecure.errors import DigestMismatch, InputError, MissingDependency  # noqa: E402
+from facecure.execution import Execution  # noqa: E402
 from facecure.extractors.export import OPSET, export_onnx, read_export  # noqa: E402
 from facecure.extractors.packaged import packaged_specs, packaged_surrogate  # noqa: E402
 from facecure.extractors.runtimes import default_runtime, open_extractor  # noqa: E402
@@ -79,7 +80,7 @@ def test_runtimes_agree_and_say_what_ran(exported, runtime, precision, cosine):
             pytest.skip("this processor has no bfloat16")
     spec, file = exported
     reference = open_extractor(spec)
-    other = open_extractor(spec, runtime, precision, graph=read_export(file))
+    other = open_extractor(spec, Execution(runtime, precision), graph=read_export(file))
     a, b = reference.embed(faces(spec)).vectors, other.embed(faces(spec)).vectors
     assert (np.square(a.astype(np.float64) - b).sum(1) / 2).max() < cosine
     ran = other.what_ran
@@ -100,27 +101,27 @@ def test_bf16_where_the_processor_lacks_it_names_what_it_has(exported, monkeypat
     else:
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
     with pytest.raises(InputError, match="this processor has no bfloat16; ask for int8 or fp32"):
-        open_extractor(spec, "openvino", "bf16", graph=read_export(file))
+        open_extractor(spec, Execution("openvino", "bf16"), graph=read_export(file))
 
 
 def test_what_cannot_run_is_named(exported, tmp_path):
     spec, file = exported
     assert default_runtime(spec) == "torch"
     with pytest.raises(InputError, match=r"only torch executes .*models export"):
-        open_extractor(spec, "onnx")
+        open_extractor(spec, Execution("onnx"))
     with pytest.raises(InputError, match="onnx computes in fp32 or int8, not bf16"):
-        open_extractor(spec, "onnx", "bf16", graph=read_export(file))
-    with pytest.raises(InputError, match="runtime is one of"):
-        open_extractor(spec, "caffe")
+        open_extractor(spec, Execution("onnx", "bf16"), graph=read_export(file))
+    with pytest.raises(InputError, match="unknown runtime 'caffe'; known are torch"):
+        open_extractor(spec, Execution("caffe"))
     for runtime, device, says in (
         ("openvino", "cuda", "openvino runs on cpu, not on 'cuda'"),
-        ("tensorrt", "cpu", "tensorrt runs on cuda, not on 'cpu'; see --device"),
+        ("tensorrt", "cpu", "tensorrt runs on cuda, not on 'cpu'"),
         ("onnx", "mps", "onnx runs on cpu or cuda"),
     ):
         with pytest.raises(InputError, match=says):
-            open_extractor(spec, runtime, graph=read_export(file), device=device)
+            open_extractor(spec, Execution(runtime, device=device), graph=read_export(file))
     with pytest.raises(DigestMismatch, match="export it again"):
-        open_extractor(replace(spec, sha256="0" * 64), "onnx", graph=read_export(file))
+        open_extractor(replace(spec, sha256="0" * 64), Execution("onnx"), graph=read_export(file))
     for content, says in (
         (b"hello", "no ONNX file"),
         (packaged_specs()[0].with_suffix(".onnx").read_bytes(), "made of"),
@@ -137,9 +138,9 @@ def test_a_device_that_is_not_there_is_an_error_not_a_fallback(exported):
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
     with pytest.raises(InputError, match="device 'cuda' cannot be used"):
-        open_extractor(spec, "torch", device="cuda")
+        open_extractor(spec, Execution("torch", device="cuda"))
     with pytest.raises(MissingDependency, match=r"onnxruntime-gpu.*facecure\[gpu\]"):
-        open_extractor(spec, "onnx", graph=read_export(file), device="cuda:0")
+        open_extractor(spec, Execution("onnx", device="cuda:0"), graph=read_export(file))
 
 
 def test_weights_that_are_a_graph_keep_it(tmp_path):

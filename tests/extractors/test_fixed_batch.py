@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from facecure.execution import Execution
 from facecure.extractors.runtimes import tuning
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.runtimes.tuning import faces_per_second, fastest_batch
@@ -25,7 +26,7 @@ class Late(FixedBatchExtractor):
     """Reads its block only when it is waited for, as a device may: a block filled too early shows."""
 
     def __init__(self, depth: int, batch: int = 4) -> None:
-        super().__init__(SPEC, "0" * 64, 1)
+        super().__init__(SPEC, "0" * 64, Execution(threads=1))
         self.depth, self.batch = depth, batch
         self.under_way = self.most = 0
 

@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from facecure.errors import DigestMismatch, InputError, MissingDependency
+from facecure.execution import Execution
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.extractors.spec import ExtractorSpec
 from facecure.types import FaceGeometry, Faces
@@ -45,7 +46,7 @@ def extractor(tmp_path):
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
         onnx.checker.check_model(model)
         onnx.save(model, wanted.weights)
-        return OnnxExtractor(wanted, **(load or {}))
+        return OnnxExtractor(wanted, Execution(**(load or {})))
 
     return make
 

@@ -14,6 +14,7 @@ pytest.importorskip("onnxscript")
 pytest.importorskip("openvino")
 
 from facecure.errors import InputError
+from facecure.execution import Execution
 from facecure.extractors import packaged
 from facecure.extractors.export import export_onnx, read_export
 from facecure.extractors.packaged import packaged_specs
@@ -54,7 +55,7 @@ def quantised(request, tmp_path_factory):
 def test_embeddings_are_near_and_have_a_digest_of_their_own(quantised, runtime):
     spec, file = quantised
     graph = read_export(file)
-    whole, coarse = open_extractor(spec), open_extractor(spec, runtime, "int8", graph=graph)
+    whole, coarse = open_extractor(spec), open_extractor(spec, Execution(runtime, "int8"), graph=graph)
     there = faces(spec, 9, seed=1)
     a, b = whole.embed(there).vectors.astype(np.float64), coarse.embed(there).vectors
     assert 0 < (np.square(a - b).sum(1) / 2).max() < 0.03
@@ -97,7 +98,9 @@ def test_preprocessing_inside(tmp_path):
 
     (found,) = onnxruntime.InferenceSession(tmp_path / "inside.onnx").run(None, {"pixels": faces(spec).pixels})
     found = found / np.linalg.norm(found, axis=1, keepdims=True)
-    expected = open_extractor(spec, "onnx", "int8", graph=read_export(tmp_path / "outside.onnx")).embed(faces(spec))
+    expected = open_extractor(spec, Execution("onnx", "int8"), graph=read_export(tmp_path / "outside.onnx")).embed(
+        faces(spec)
+    )
     np.testing.assert_allclose((found * expected.vectors).sum(1), 1, atol=0.01)
 
 
@@ -107,15 +110,15 @@ def test_what_is_not_calibrated_is_not_int8(tmp_path):
     export_onnx(spec, tmp_path / "whole.onnx")
     for runtime in ("onnx", "openvino"):
         with pytest.raises(InputError, match=r"its graph is not in int8; make it: .* --precision int8 --faces DIR"):
-            open_extractor(spec, runtime, "int8", graph=read_export(tmp_path / "whole.onnx"))
+            open_extractor(spec, Execution(runtime, "int8"), graph=read_export(tmp_path / "whole.onnx"))
         with pytest.raises(InputError, match="fp32 is asked for, and its graph is in int8"):
-            open_extractor(spec, runtime, graph=read_export(file))
+            open_extractor(spec, Execution(runtime), graph=read_export(file))
     with pytest.raises(InputError, match="calibrated on faces; name a folder"):
         export_onnx(spec, tmp_path / "none.onnx", precision="int8")
     with pytest.raises(InputError, match="there are none"):
         export_onnx(spec, tmp_path / "none.onnx", precision="int8", faces=faces(spec, 0))
     with pytest.raises(InputError, match="torch computes in fp32 or bf16 or fp16, not int8"):
-        open_extractor(spec, "torch", "int8")
+        open_extractor(spec, Execution("torch", "int8"))
 
 
 def test_a_graph_without_layers_has_nothing_in_int8(make_spec, tmp_path):

@@ -24,6 +24,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 from facecure.errors import InputError, MissingDependency  # noqa: E402
+from facecure.execution import Execution  # noqa: E402
 from facecure.extractors.export import export_onnx, read_export  # noqa: E402
 from facecure.extractors.graph import Graph  # noqa: E402
 from facecure.extractors.packaged import packaged_specs, packaged_surrogate  # noqa: E402
@@ -183,7 +184,7 @@ def either(request):
 
 
 def opened(spec, graph, precision="fp32", batch=BATCH):
-    return open_extractor(spec, "tensorrt", precision, graph=graph, batch=batch, device="cuda")
+    return open_extractor(spec, Execution("tensorrt", precision, device="cuda", batch=batch), graph=graph)
 
 
 def faces(spec, count):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from facecure.errors import InputError
-from facecure.pictures.detect import Detector
+from facecure.pictures.yunet import YuNet
 
 shared = pytest.mark.shared
 FAILURE = 0.1  # of the eyes' distance: the mean point error at which a face counts as wrongly aligned
@@ -23,7 +23,7 @@ def network(assets):
 
 @pytest.fixture(scope="module")
 def detector(network):
-    return Detector(network)
+    return YuNet(network)
 
 
 @pytest.fixture(scope="module")
@@ -159,35 +159,35 @@ def test_pictures_may_be_views(detector, photos, found):
 
 @shared
 def test_the_digest_names_the_weights(network, detector):
-    assert Detector(network).digest == detector.digest
+    assert YuNet(network).digest == detector.digest
     assert len(detector.digest) == 64
 
 
 @shared
 def test_opencvs_log_level_is_left_alone(network):
     before = cv2.utils.logging.getLogLevel()
-    Detector(network)
+    YuNet(network)
     assert cv2.utils.logging.getLogLevel() == before
 
 
 def test_a_missing_file_is_an_error_naming_it(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.onnx: no such file"):
-        Detector(tmp_path / "nowhere.onnx")
+        YuNet(tmp_path / "nowhere.onnx")
     with pytest.raises(InputError, match="Is a directory"):
-        Detector(tmp_path)
+        YuNet(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", bytes(1000), b"\x89PNG\r\n\x1a\n"], ids=repr)
 def test_a_file_that_is_no_network_is_an_error_naming_it(content, tmp_path):
     (tmp_path / "net.onnx").write_bytes(content)
-    with pytest.raises(InputError, match=r"net\.onnx is no YuNet"):
-        Detector(tmp_path / "net.onnx")
+    with pytest.raises(InputError, match=r"net\.onnx is not a YuNet"):
+        YuNet(tmp_path / "net.onnx")
 
 
 def test_another_network_is_an_error_before_the_first_picture(make_spec):
     """Found with a picture, it would be blamed on that or end the run with OpenCV's own error."""
-    with pytest.raises(InputError, match=r"blocks\.onnx is no YuNet"):
-        Detector(make_spec().parent / "blocks.onnx")
+    with pytest.raises(InputError, match=r"blocks\.onnx is not a YuNet"):
+        YuNet(make_spec().parent / "blocks.onnx")
 
 
 @shared

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 import facecure.pictures.load as module
-from facecure.pictures.detect import Found
+from facecure.execution import Execution
+from facecure.pictures.detect import DetectedFace
 from facecure.pictures.load import load_faces, stack_faces
 from facecure.types import FaceGeometry, Sample
 
@@ -109,9 +110,9 @@ def test_a_detectors_landmarks_are_used(levels):
 
     class Fixed:
         def faces(self, picture):
-            other = Found(np.array([0.0, 0, 1, 1]), np.array(template))
+            other = DetectedFace(np.array([0.0, 0, 1, 1]), np.array(template))
             # two pixels further left than the face wants them
-            return [Found(np.array([0.0, 0, 5, 5]), np.array(template) - (2, 0)), other]
+            return [DetectedFace(np.array([0.0, 0, 5, 5]), np.array(template) - (2, 0)), other]
 
     loaded = next(load_faces(levels[50:51], [aligned], Fixed(), 1))
     face = loaded.faces[0]
@@ -189,17 +190,18 @@ def test_opencv_starts_no_threads_meanwhile_and_keeps_its_setting(levels):
 def test_stacked_faces_stand_beside_their_samples(levels):
     levels[3].path.write_bytes(b"no picture")
     seen = []
-    kept, faces, excluded = stack_faces(levels, LARGE, None, 2, seen.append)
+    how = Execution(threads=2, progress=lambda *call: seen.append(call))
+    kept, faces, excluded = stack_faces(levels, LARGE, None, how, "cut")
     assert kept == levels[:3] + levels[4:]
     assert faces.geometry is LARGE
     expected = [np.full((7, 9, 3), i) for i in range(100) if i != 3]
     np.testing.assert_array_equal(faces.pixels, expected)
     assert [one.path for one in excluded] == [levels[3].path]
-    assert seen == list(range(1, 101))
+    assert seen == [("cut", done, 100) for done in range(1, 101)]
 
 
 def test_no_faces_stack_to_an_empty_array():
-    kept, faces, excluded = stack_faces([], LARGE, None, 1)
+    kept, faces, excluded = stack_faces([], LARGE, None, Execution(threads=1))
     assert faces.pixels.shape == (0, 7, 9, 3)
     assert faces.pixels.dtype == np.uint8
     assert kept == excluded == []

@@ -16,9 +16,10 @@ torch = pytest.importorskip("torch")
 
 from facecure.errors import InputError  # noqa: E402
 from facecure.pictures.decode import decode  # noqa: E402
-from facecure.pictures.detect import Detector, main_first  # noqa: E402
+from facecure.pictures.detect import main_first  # noqa: E402
 from facecure.pictures.mtcnn import Mtcnn, _square, _suppress  # noqa: E402
 from facecure.pictures.mtcnn_networks import Stage  # noqa: E402
+from facecure.pictures.yunet import YuNet  # noqa: E402
 
 OFFICIAL = json.loads((Path(__file__).parent / "mtcnn_official.json").read_text())
 
@@ -49,7 +50,7 @@ def test_faces_are_those_of_the_official_code(detector, assets, picture):
 
 @pytest.mark.shared
 def test_its_landmarks_are_where_yunets_are(detector, assets):
-    yunet = Detector(assets / "models" / "yunet_n_dynamic.onnx")
+    yunet = YuNet(assets / "models" / "yunet_n_dynamic.onnx")
     for picture in [name for name in OFFICIAL if name.startswith("lfw")][:3]:
         pixels = decode((assets / picture).read_bytes())
         a, b = detector.landmarks(pixels), yunet.landmarks(pixels)

@@ -63,9 +63,9 @@ def test_people_differ_in_every_trait_and_fill_its_range():
 @pytest.mark.shared
 def test_a_real_detector_takes_them_for_faces(assets):
     """They read as faces: YuNet, which has never seen one, finds most, with its points near the drawn ones."""
-    from facecure.pictures.detect import Detector
+    from facecure.pictures.yunet import YuNet
 
-    detector = Detector(next((assets / "models").glob("yunet*.onnx")))
+    detector = YuNet(next((assets / "models").glob("yunet*.onnx")))
     errors = []
     for number in range(40):
         portrait = render(make_person(number), 0, 250)

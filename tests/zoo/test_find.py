@@ -63,7 +63,7 @@ def test_names_and_files_of_detectors(models, assets, monkeypatch):
     assert find_detector("yunet").sha256 == find_detector(file).sha256
     monkeypatch.setenv("FACECURE_DETECTOR", "yunet")
     assert find_detector(None).file == models / "net.onnx"
-    with pytest.raises(InputError, match="plain is no detector"):
+    with pytest.raises(InputError, match="plain is not a detector; try yunet or mtcnn"):
         find_detector("plain")
     for net in "pro":
         shutil.copy(assets / "models" / f"mtcnn_{net}net.pt", models / f"{net}.pt")

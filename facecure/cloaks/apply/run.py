@@ -18,7 +18,7 @@ from facecure.cloaks.apply.writer import Format, Writer, quantised
 from facecure.cloaks.targets import PICTURES, assign_targets, choose_target
 from facecure.errors import InputError
 from facecure.execution import Progress
-from facecure.pictures.detect import FaceFinder
+from facecure.pictures.detect import Detector
 from facecure.pictures.load import IN_FLIGHT, Loaded, load_faces
 from facecure.pictures.manifest import read_samples
 from facecure.runs.atomic import writing
@@ -36,7 +36,7 @@ class CloakRun:
     """One run over samples; `before` counts pictures done earlier, `excluded` lists those left out."""
 
     def __init__(
-        self, ledger: Ledger, tools: Sequence[Tool], detector: FaceFinder | None, *, seed: int, threads: int,
+        self, ledger: Ledger, tools: Sequence[Tool], detector: Detector | None, *, seed: int, threads: int,
         trace: Path | None, progress: Progress, image_format: Format, exif: bool,
     ) -> None:  # fmt: skip
         self.before = 0

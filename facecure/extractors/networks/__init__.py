@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from facecure.errors import InputError
+from facecure.registry import class_of
 
 if TYPE_CHECKING:
     from facecure.extractors.networks.network import Network
 
 ARCHITECTURES = {
-    "arcface-resnet34-keras": "iresnet:ArcFaceKeras",
-    "clip-vit-b32": "clip:ClipVitB32",
-    "clip-vit-b32-gelu": "clip:ClipVitB32Gelu",
-    "dlib-resnet": "dlib_resnet:DlibResNet",
-    "inception-resnet-v1": "inception_resnet:InceptionResNetV1",
-    "inception-resnet-v1-keras-128": "inception_resnet:InceptionResNetV1Keras",
-    "inception-resnet-v1-keras-512": "inception_resnet:InceptionResNetV1Keras512",
-    "ir-50": "face_evolve:Ir50",
-    "ir-101": "face_evolve:Ir101",
-    "ir-152": "face_evolve:Ir152",
-    "iresnet18": "iresnet:IResNet18",
-    "iresnet34": "iresnet:IResNet34",
-    "iresnet50": "iresnet:IResNet50",
-    "iresnet100": "iresnet:IResNet100",
-    "keras": "keras.graph:KerasGraph",
-    "magface-iresnet18": "iresnet:MagFace18",
-    "magface-iresnet50": "iresnet:MagFace50",
-    "magface-iresnet100": "iresnet:MagFace100",
-    "mobilefacenet-prelu": "mobilefacenet:MobileFaceNetPReLU",
-    "mobilefacenet-relu6": "mobilefacenet:MobileFaceNetReLU6",
-    "resnet-50": "face_evolve:ResNet50",
-    "resnet-101": "face_evolve:ResNet101",
-    "resnet-152": "face_evolve:ResNet152",
-    "tiny-mixer": "tiny:Mixer",
-    "tiny-mobile": "tiny:Mobile",
-    "tiny-plain": "tiny:Plain",
-    "vgg-face-descriptor": "vgg:VggFaceDescriptor",
-    "vgg-face-logits": "vgg:VggFaceLogits",
+    "arcface-resnet34-keras": "facecure.extractors.networks.iresnet:ArcFaceKeras",
+    "clip-vit-b32": "facecure.extractors.networks.clip:ClipVitB32",
+    "clip-vit-b32-gelu": "facecure.extractors.networks.clip:ClipVitB32Gelu",
+    "dlib-resnet": "facecure.extractors.networks.dlib_resnet:DlibResNet",
+    "inception-resnet-v1": "facecure.extractors.networks.inception_resnet:InceptionResNetV1",
+    "inception-resnet-v1-keras-128": "facecure.extractors.networks.inception_resnet:InceptionResNetV1Keras",
+    "inception-resnet-v1-keras-512": "facecure.extractors.networks.inception_resnet:InceptionResNetV1Keras512",
+    "ir-50": "facecure.extractors.networks.face_evolve:Ir50",
+    "ir-101": "facecure.extractors.networks.face_evolve:Ir101",
+    "ir-152": "facecure.extractors.networks.face_evolve:Ir152",
+    "iresnet18": "facecure.extractors.networks.iresnet:IResNet18",
+    "iresnet34": "facecure.extractors.networks.iresnet:IResNet34",
+    "iresnet50": "facecure.extractors.networks.iresnet:IResNet50",
+    "iresnet100": "facecure.extractors.networks.iresnet:IResNet100",
+    "keras": "facecure.extractors.networks.keras.graph:KerasGraph",
+    "magface-iresnet18": "facecure.extractors.networks.iresnet:MagFace18",
+    "magface-iresnet50": "facecure.extractors.networks.iresnet:MagFace50",
+    "magface-iresnet100": "facecure.extractors.networks.iresnet:MagFace100",
+    "mobilefacenet-prelu": "facecure.extractors.networks.mobilefacenet:MobileFaceNetPReLU",
+    "mobilefacenet-relu6": "facecure.extractors.networks.mobilefacenet:MobileFaceNetReLU6",
+    "resnet-50": "facecure.extractors.networks.face_evolve:ResNet50",
+    "resnet-101": "facecure.extractors.networks.face_evolve:ResNet101",
+    "resnet-152": "facecure.extractors.networks.face_evolve:ResNet152",
+    "tiny-mixer": "facecure.extractors.networks.tiny:Mixer",
+    "tiny-mobile": "facecure.extractors.networks.tiny:Mobile",
+    "tiny-plain": "facecure.extractors.networks.tiny:Plain",
+    "vgg-face-descriptor": "facecure.extractors.networks.vgg:VggFaceDescriptor",
+    "vgg-face-logits": "facecure.extractors.networks.vgg:VggFaceLogits",
 }
 
 _EPSILON = "the same tensors fit {}, whose batch norms have another epsilon: embeddings differ slightly; which of the \
@@ -61,10 +59,5 @@ def build_network(architecture: str, config: dict[str, Any] | None = None) -> Ne
 
     Raises `InputError` for an unknown name, or a Keras model of unknown layers.
     """
-    if architecture not in ARCHITECTURES:
-        close = get_close_matches(architecture, ARCHITECTURES, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(ARCHITECTURES)}"
-        raise InputError(f"unknown architecture {architecture!r}; {hint}")
-    module, name = ARCHITECTURES[architecture].split(":")
-    network: Any = getattr(import_module(f"{__name__}.{module}"), name)
+    network = class_of(ARCHITECTURES, architecture, "architecture")
     return network(config) if architecture == "keras" else network()  # type: ignore[no-any-return]

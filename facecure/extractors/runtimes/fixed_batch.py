@@ -8,12 +8,12 @@ from dataclasses import asdict
 from functools import cached_property
 from math import prod
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from facecure.errors import InputError
-from facecure.execution import Precision
+from facecure.execution import Execution, Precision
 from facecure.extractors.graph import Calibration, sides
 from facecure.extractors.spec import ExtractorSpec
 from facecure.kernels import Normalise, normalise_faces
@@ -32,22 +32,31 @@ class FixedBatchExtractor:
     under way at once: a device computes one while the next faces are prepared.
     """
 
+    precisions: ClassVar[tuple[Precision, ...]]  # that the runtime computes in
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)  # kinds that it runs on
     batch: int
     depth = 1
     passed_over: Sequence[str] = ()  # what `auto` would have taken elsewhere, and why not here
 
     def __init__(
-        self, spec: ExtractorSpec, weights_sha256: str, threads: int, precision: Precision = "fp32",
-        calibration: Calibration | None = None,
-    ) -> None:  # fmt: skip
+        self, spec: ExtractorSpec, weights_sha256: str, execution: Execution, calibration: Calibration | None = None
+    ) -> None:
         self.spec = spec
         self.weights_sha256 = weights_sha256
-        self.precision = precision
+        self.precision = execution.precision
         self.calibration = calibration
-        self.digest = spec.digest(weights_sha256, precision, calibration.sha256 if calibration else None)
-        self.threads = thread_count(threads)
+        self.digest = spec.digest(weights_sha256, self.precision, calibration.sha256 if calibration else None)
+        self.threads = thread_count(execution.threads)
         self._normalise = Normalise(spec.mean, spec.std, spec.colour)
         self._lock = Lock()  # the blocks are shared by all calls
+
+    @classmethod
+    def graph_precision(cls, precision: Precision) -> Precision | None:
+        """Return the precision of the ONNX graph that the runtime takes to compute in `precision`, None for no graph.
+
+        By default it lowers a graph in float32 by itself; for int8 the graph has to be calibrated.
+        """
+        return "int8" if precision == "int8" else "fp32"
 
     @property
     def what_ran(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from facecure.errors import InputError, MissingDependency
-from facecure.execution import Precision
+from facecure.execution import Execution
 from facecure.extractors.graph import Graph, check_input, find_output, graph_of
 from facecure.extractors.runtimes.fixed_batch import BATCH, FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec
@@ -20,19 +20,19 @@ _INPUT_TYPES: dict[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, 
 class OnnxExtractor(FixedBatchExtractor):
     """An extractor executed by ONNX Runtime."""
 
-    def __init__(
-        self, spec: ExtractorSpec, *, graph: Graph | None = None, precision: Precision = "fp32", threads: int = 0,
-        batch: int | None = None, device: str = "cpu",
-    ) -> None:  # fmt: skip
+    precisions = ("fp32", "int8")
+    devices = ("cpu", "cuda")
+
+    def __init__(self, spec: ExtractorSpec, execution: Execution = Execution(), *, graph: Graph | None = None) -> None:
         try:
             import onnxruntime
         except ImportError as error:
-            raise MissingDependency("onnxruntime", "cpu" if device == "cpu" else "gpu") from error
-        self._device, _, number = device.partition(":")
-        if precision == "int8" and self._device != "cpu":
-            raise InputError(f"extractor {spec.name}: int8 runs on cpu, not on {device!r}")
-        graph = graph_of(spec, graph, precision)
-        super().__init__(spec, graph.weights_sha256, threads, precision, graph.calibration)
+            raise MissingDependency("onnxruntime", "cpu" if execution.kind == "cpu" else "gpu") from error
+        self._device, _, number = execution.device.partition(":")
+        if execution.precision == "int8" and self._device != "cpu":
+            raise InputError(f"extractor {spec.name}: int8 runs on cpu, not on {execution.device!r}")
+        graph = graph_of(spec, graph, execution.precision)
+        super().__init__(spec, graph.weights_sha256, execution, graph.calibration)
         wanted: list[Any] = [_CPU]
         if self._device == "cuda":
             # TF32, its default, has 10 bits where float32 has 23
@@ -61,7 +61,7 @@ class OnnxExtractor(FixedBatchExtractor):
         if self._dtype is np.float16:
             self.precision = "fp16"  # the file's own, which its hash covers
         self._output = find_output(spec, {o.name: o.shape for o in self._session.get_outputs()})
-        self.batch = fixed or batch or BATCH[self._device]
+        self.batch = fixed or execution.batch or BATCH[self._device]
         self._binding = self._session.io_binding()
 
     def _runtime(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from facecure.errors import InputError, MissingDependency
-from facecure.execution import Precision
+from facecure.execution import Execution
 from facecure.extractors.graph import Graph, check_input, find_output, graph_of, sides
 from facecure.extractors.runtimes.fixed_batch import BATCH, FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec
@@ -19,10 +19,10 @@ _LAYERS = ("Convolution", "FullyConnected", "MatMul")
 class OpenVinoExtractor(FixedBatchExtractor):
     """An extractor executed by OpenVINO."""
 
-    def __init__(
-        self, spec: ExtractorSpec, *, graph: Graph | None = None, precision: Precision = "fp32", threads: int = 0,
-        batch: int | None = None,
-    ) -> None:  # fmt: skip
+    precisions = ("fp32", "bf16", "int8")
+
+    def __init__(self, spec: ExtractorSpec, execution: Execution = Execution(), *, graph: Graph | None = None) -> None:
+        precision = execution.precision
         try:
             import openvino
         except ImportError as error:
@@ -31,14 +31,14 @@ class OpenVinoExtractor(FixedBatchExtractor):
         if precision == "bf16" and not (has_bf16() and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")):
             raise InputError(f"extractor {spec.name}: this processor has no bfloat16; ask for int8 or fp32")
         graph = graph_of(spec, graph, precision)
-        super().__init__(spec, graph.weights_sha256, threads, precision, graph.calibration)
+        super().__init__(spec, graph.weights_sha256, execution, graph.calibration)
         try:
             model = core.read_model(graph.data)
         except RuntimeError as error:
             raise InputError(f"extractor {spec.name}: OpenVINO cannot read {spec.weights}: {error}") from error
         _, fixed = check_input(spec, {i.any_name: _sides(i) for i in model.inputs})
         output = find_output(spec, {o.any_name: _sides(o) for o in model.outputs})
-        self.batch = fixed or batch or BATCH["cpu"]
+        self.batch = fixed or execution.batch or BATCH["cpu"]
         model.reshape([self.batch, *sides(spec)])
         self._compiled = core.compile_model(
             model,

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from facecure.errors import InputError, MissingDependency
-from facecure.execution import Precision, torch_device
+from facecure.execution import Execution, Precision, torch_device
 from facecure.extractors.graph import Graph, find_output, graph_of, sides
 from facecure.extractors.runtimes.cuda_pass import CudaPass
 from facecure.extractors.runtimes.fixed_batch import BATCH, FixedBatchExtractor
@@ -24,12 +24,16 @@ _OLDEST = 11  # major version: before it a network's types are suggestions
 class TensorRtExtractor(FixedBatchExtractor):
     """An extractor executed by TensorRT; two passes are under way at once."""
 
+    precisions = ("fp32", "bf16", "fp16")
+    devices = ("cuda",)
     depth = 2
 
-    def __init__(
-        self, spec: ExtractorSpec, *, graph: Graph | None = None, precision: Precision = "fp32",
-        batch: int | None = None, device: str = "cuda",
-    ) -> None:  # fmt: skip
+    @classmethod
+    def graph_precision(cls, precision: Precision) -> Precision:
+        """Return the same: TensorRT 11 executes a graph in the types that stand in it."""
+        return precision
+
+    def __init__(self, spec: ExtractorSpec, execution: Execution, *, graph: Graph | None = None) -> None:
         try:
             import torch
         except ImportError as error:
@@ -40,13 +44,13 @@ class TensorRtExtractor(FixedBatchExtractor):
             raise MissingDependency("tensorrt", "tensorrt") from error
         if int(tensorrt.__version__.partition(".")[0]) < _OLDEST:
             raise MissingDependency(f"tensorrt {_OLDEST}", "tensorrt")
-        self._device = torch_device(device)
+        self._device = torch_device(execution.device)
         graph = graph_of(spec, graph)
-        super().__init__(spec, graph.weights_sha256, 0, precision)
-        self.batch = fixed_batch(spec, graph, precision) or batch or BATCH["cuda"]
+        super().__init__(spec, graph.weights_sha256, execution)
+        self.batch = fixed_batch(spec, graph, execution.precision) or execution.batch or BATCH["cuda"]
         shape = (self.batch, *sides(spec))
         major, minor = torch.cuda.get_device_capability(self._device)
-        target = Target(shape, precision, torch.cuda.get_device_name(self._device), f"sm{major}{minor}")
+        target = Target(shape, execution.precision, torch.cuda.get_device_name(self._device), f"sm{major}{minor}")
         with torch.cuda.device(self._device):  # TensorRT builds for and loads to the current one
             engine = open_engine(tensorrt, spec, graph, target)
             # kept: the captured graphs use the memory of their contexts

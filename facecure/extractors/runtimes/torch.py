@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facecure.errors import InputError, MissingDependency
-from facecure.execution import Precision, torch_device, torch_threads
-from facecure.extractors.graph import sides
+from facecure.execution import Execution, Precision, torch_device, torch_threads
+from facecure.extractors.graph import Graph, sides
 from facecure.extractors.networks import build_network
 from facecure.extractors.runtimes.cuda_pass import CudaPass
 from facecure.extractors.runtimes.fixed_batch import BATCH, FixedBatchExtractor
@@ -66,10 +66,14 @@ class TorchExtractor(FixedBatchExtractor):
     On a GPU each pass is one replay of a CUDA graph, and two are under way at once.
     """
 
-    def __init__(
-        self, spec: ExtractorSpec, *, precision: Precision = "fp32", threads: int = 0, batch: int | None = None,
-        device: str = "cpu",
-    ) -> None:  # fmt: skip
+    precisions = ("fp32", "bf16", "fp16")
+    devices = ("cpu", "cuda")
+
+    @classmethod
+    def graph_precision(cls, precision: Precision) -> None:
+        """Return None: torch executes the network itself."""
+
+    def __init__(self, spec: ExtractorSpec, execution: Execution = Execution(), *, graph: Graph | None = None) -> None:
         if spec.layout != "NCHW":
             raise InputError(f"extractor {spec.name}: torch networks take NCHW, not {spec.layout}")
         network, sha256 = load_network(spec)
@@ -77,11 +81,11 @@ class TorchExtractor(FixedBatchExtractor):
 
         from facecure.extractors.networks.folding import fold_batch_norms
 
-        self._device = torch_device(device)
+        self._device = torch_device(execution.device)
         # rounding alone differs: a pass over memory less per norm, and the layout that the kernels prefer
         self._network = fold_batch_norms(network).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        super().__init__(spec, sha256, threads, precision)
-        self.batch = batch or BATCH[self._device.type]
+        super().__init__(spec, sha256, execution)
+        self.batch = execution.batch or BATCH[self._device.type]
         self._passes_there: list[CudaPass] = []
         if self._device.type == "cuda":
             self.depth = 2

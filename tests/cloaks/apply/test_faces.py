@@ -15,7 +15,7 @@ from facecure.extractors.packaged import packaged_specs, packaged_surrogate
 from facecure.kernels import warp_faces
 from facecure.pictures.align import align_matrix, cut_face
 from facecure.pictures.decode import decode
-from facecure.pictures.detect import Found
+from facecure.pictures.detect import DetectedFace
 from facecure.pictures.load import Loaded
 from facecure.types import FaceGeometry, Sample
 
@@ -34,7 +34,7 @@ def tool(name: str, protocol: str, geometry: FaceGeometry = ALIGN) -> Tool:
 
 
 def loaded(sample, picture, landmarks=None):
-    found = () if landmarks is None else (Found(np.zeros(4), landmarks),)
+    found = () if landmarks is None else (DetectedFace(np.zeros(4), landmarks),)
     return Loaded(sample, "0" * 64, (picture,), None, found, (picture.shape[1], picture.shape[0]))
 
 

@@ -134,7 +134,7 @@ class TestWholePhotos:
                 height, width = picture.shape[:2]
                 box = np.array([0.2 * width, 0.2 * height, 0.8 * width, 0.8 * height])
                 points = np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.5], [0.4, 0.6], [0.6, 0.6]]) * (width, height)
-                return [detect.Found(box, points)]
+                return [detect.DetectedFace(box, points)]
 
         monkeypatch.setattr("facecure.zoo.find.Detector", Middle)
         monkeypatch.setenv(detect.VARIABLE, "fake.onnx")
