@@ -39,7 +39,7 @@ class RunFolder:
     def __init__(self, path: Path, parameters: Mapping[str, Any], *, what: str, free: Collection[str] = ()) -> None:
         self.path, self.damaged = path, list[Path]()
         self.state: dict[str, Any] = {}
-        self._what, self._file, self._free, self._lock = what, path / f"{what}.json", free, ExitStack()
+        self._file, self._free, self._lock = path / f"{what}.json", free, ExitStack()
         parameters = json.loads(json.dumps(parameters))  # as they are read back: lists for tuples
         digest = digest_of({key: value for key, value in parameters.items() if key not in free})
         self._parameters = {"digest": digest, **parameters}
@@ -115,8 +115,7 @@ class RunFolder:
             named = set(self._parameters) - {"digest", *self._free}
             other = [name for name in self._parameters if name in named and before.get(name) != self._parameters[name]]
             raise InputError(
-                f"{self.path} holds a {self._what} run with another {', '.join(other) or 'set of parameters'}; "
-                "name another folder"
+                f"{self._file} is of a run with another {', '.join(other) or 'set of parameters'}; name another folder"
             )
         self.state = {name: value for name, value in before.items() if name not in self._parameters}
         self._digests = {}

@@ -64,7 +64,7 @@ def test_other_parameters_are_refused_by_name(tmp_path, changes, named):
         run.put("a", b"a")
     with pytest.raises(InputError) as refused:
         opened(tmp_path, **changes)
-    assert str(refused.value) == f"{tmp_path} holds a cloak run with another {named}; name another folder"
+    assert str(refused.value) == f"{tmp_path}/cloak.json is of a run with another {named}; name another folder"
     assert opened(tmp_path).get("a") == b"a"
 
 
