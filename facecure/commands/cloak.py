@@ -20,8 +20,8 @@ from facecure.extractors.runtimes.torch import load_network, state_sha256
 from facecure.extractors.spec import ExtractorSpec
 from facecure.names import shown
 from facecure.pictures.manifest import read_sets
-from facecure.runs.atomic import alone
 from facecure.runs.environment import environment
+from facecure.runs.folder import RunFolder
 from facecure.threads import thread_count
 from facecure.types import Exclusion, ProtocolName
 from facecure.zoo.find import find_detector, find_lpips, find_spec
@@ -144,8 +144,8 @@ def cloak(
         "targets": str(targets) if aims else None,
         "device": str(where),
     }  # fmt: skip
-    with alone(Path(out)):
-        ledger = Ledger(Path(out), parameters, [*COLUMNS, *(f"shift_{model.name}" for model in models)])
+    with RunFolder(Path(out), parameters, what="cloak") as folder:
+        ledger = Ledger(folder, [*COLUMNS, *(f"shift_{model.name}" for model in models)])
         threads = thread_count(threads)
         run = CloakRun(
             ledger, tools, finder, seed=seed, threads=threads, trace=Path(trace) if trace else None, progress=progress,
@@ -157,7 +157,8 @@ def cloak(
             run.go(sets.samples, reference_batch or batch, by_identity=reference_batch is not None)
         excluded = (*sets.excluded, *run.excluded)
         rows = tuple(ledger.rows.values())
-        warnings = (*sets.warnings, *(f"{row['path']}: {row['note']}" for row in rows if row["note"]))
+        damaged = (f"{file} was not what had been written; it was made again" for file in folder.damaged)
+        warnings = (*sets.warnings, *damaged, *(f"{row['path']}: {row['note']}" for row in rows if row["note"]))
         ledger.finish([{"path": str(e.path), "reason": e.reason} for e in excluded], environment(), warnings)
         if not run.written + run.before:
             reasons = "; ".join(f"{shown(e.path)}: {e.reason}" for e in excluded[:3])

@@ -8,9 +8,9 @@ baseline; where several people share it, it is done once.
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
+import io
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,13 @@ from facecure.execution import torch_threads
 from facecure.extractors.spec import ExtractorSpec
 from facecure.protocols.split import Protected, Split
 from facecure.recognisers.registry import Training
-from facecure.runs.atomic import write_whole
+from facecure.runs.folder import RunFolder
 from facecure.training.batches import NetworkInput, UniformClasses
 from facecure.training.fine_tuning import Classifier, adadelta, train
 from facecure.types import I64, U8, Outcome, digest_of
 
 _PASS = 64  # faces of a prediction
-_FORMAT = "facecure.predictions/1"
+_FORMAT = "facecure.predictions/2"  # int64 labels of all rows, as NumPy saves them
 
 
 class EndToEnd:
@@ -56,7 +56,9 @@ class EndToEnd:
     ) -> None:
         self._spec, self._network, self._training, self._device = spec, network, training, device
         self._faces, self._contents = NetworkInput(spec, pixels), np.array(contents)
-        self._digest, self._keep, self._progress = digest, keep, progress
+        self._digest, self._progress = digest, progress
+        # what a prediction is of, its name says
+        self._run = None if keep is None else RunFolder(keep, {"format": _FORMAT}, what="predictions")
         self._predicted: dict[str, I64] = {}
         self.facts: dict[str, Any] = {"recogniser": "end-to-end", **asdict(training), "device": str(device)}
         self.facts |= {"trainings": 0, "damaged": []}
@@ -65,6 +67,10 @@ class EndToEnd:
         """Return per cloak one `Outcome` per protected identity; nobody is `revealed_by` a single picture."""
         if len(split.distractors):
             raise InputError("end-to-end training needs several pictures of everybody it tells apart: no distractors")
+        with self._run or nullcontext():
+            return self._outcomes(split)
+
+    def _outcomes(self, split: Split) -> dict[str, list[Outcome]]:
         people = [person for group in split.protected.values() for person in group]
         found: dict[str, list[Outcome]] = {}
         done = 0
@@ -110,16 +116,16 @@ class EndToEnd:
         return self._predicted[key]
 
     def _kept(self, key: str, rows: I64, labels: I64) -> I64:
-        file = None if self._keep is None else self._keep / f"{key}.bin"
-        if file is not None and file.is_file():
-            known = _read(file.read_bytes(), key, len(self._contents))
-            if known is not None:
-                return known
-            self.facts["damaged"].append(str(file))  # and trained again
-        found = self._trained(rows, labels)
-        if file is not None:
-            write_whole(file, _header(key, found) + found.tobytes())
-        return found
+        name = f"{key}.npy"
+        if self._run is not None and (data := self._run.get(name)) is not None:
+            return np.load(io.BytesIO(data), allow_pickle=False)  # type: ignore[no-any-return]
+        predicted = self._trained(rows, labels)
+        if self._run is not None:
+            content = io.BytesIO()
+            np.save(content, predicted)
+            self._run.put(name, content.getvalue())
+            self.facts["damaged"] = list(map(str, self._run.damaged))  # and trained again
+        return predicted
 
     @torch_threads()
     def _trained(self, rows: I64, labels: I64) -> I64:
@@ -147,22 +153,3 @@ class EndToEnd:
                 faces = self._faces(some, np.zeros(len(some), np.bool_)).to(self._device)
                 parts.append(model(faces).argmax(1).cpu().numpy())
         return classes[np.concatenate(parts)]  # type: ignore[no-any-return]
-
-
-def _header(key: str, labels: I64) -> bytes:
-    """Return the line before kept predictions: what they are of, in which form, and the hash that shows damage."""
-    data = labels.tobytes()
-    facts = {
-        "format": _FORMAT, "key": key, "shape": list(labels.shape), "dtype": str(labels.dtype),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }  # fmt: skip
-    return json.dumps(facts).encode() + b"\n"
-
-
-def _read(content: bytes, key: str, rows: int) -> I64 | None:
-    """Return kept predictions, None where the file is not whole, of another version or not these."""
-    header, _, data = content.partition(b"\n")
-    if len(data) != 8 * rows:
-        return None
-    labels = np.frombuffer(data, np.int64)
-    return labels if header + b"\n" == _header(key, labels) else None

@@ -184,7 +184,7 @@ def test_a_bad_picture_does_not_stop_the_rest(done, photos, tmp_path):
 
 def test_another_run_does_not_mix_with_this_one(done, photos):
     for other in ({"seed": 1}, {"protocol": "facecure-2021"}, {"surrogates": SURROGATES[:1]}):
-        with pytest.raises(InputError, match="name another --out"):
+        with pytest.raises(InputError, match="name another folder"):
             fc.cloak(photos, LOW, **({"surrogates": SURROGATES, "out": done.folder} | other))
 
 
@@ -371,7 +371,7 @@ class TestWholePhotos:
             assert image.info["icc_profile"][16:20] == b"RGB "
             assert image.size == (340, 200)
         assert all(float(row["dssim"]) > 0 for row in found.rows)
-        with pytest.raises(InputError, match="another --out"):
+        with pytest.raises(InputError, match="name another folder"):
             fc.cloak(album[0], LOW, surrogates=SURROGATES[:1], out=tmp_path, whole=False, image_format=image_format)
 
     @pytest.mark.parametrize(("image_format", "ending"), [("png", "png"), ("jpeg", "jpg"), ("webp", "webp")])

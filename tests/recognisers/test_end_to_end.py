@@ -16,6 +16,7 @@ from facecure.extractors.spec import ExtractorSpec  # noqa: E402
 from facecure.protocols.split import last_positions, make_split  # noqa: E402
 from facecure.recognisers.end_to_end import EndToEnd  # noqa: E402
 from facecure.recognisers.registry import Training  # noqa: E402
+from facecure.runs.folder import RunFolder  # noqa: E402
 from facecure.types import FaceGeometry, Sample  # noqa: E402
 
 PEOPLE = ("Ann", "Bob", "Cid", "Dan")
@@ -93,36 +94,33 @@ def test_nothing_is_trained_twice(scene, tmp_path):
     assert other.facts["trainings"] == 3
 
 
-def rewritten(file: Path, how: str) -> bytes:
-    content = file.read_bytes()
-    header, _, data = content.partition(b"\n")
-    return {
-        "truncated": content[:-8],
-        "empty": b"",
-        "a bit flipped": content[:-1] + bytes([content[-1] ^ 1]),
-        "without header": data,
-        "another version": content.replace(b"predictions/1", b"predictions/2"),
-        "another training": header.replace(file.stem.encode(), b"0" * 64) + b"\n" + data,
-        "more": content + bytes(8),
-    }[how]
-
-
-@pytest.mark.parametrize(
-    "how",
-    ["truncated", "empty", "a bit flipped", "without header", "another version", "another training", "more"],
-)
-def test_damaged_predictions_are_named_and_made_again(scene, tmp_path, how):
+@pytest.mark.parametrize("damage", [
+    lambda whole: b"",
+    lambda whole: whole[:-8],
+    lambda whole: whole + bytes(8),
+    lambda whole: whole[:-1] + bytes([whole[-1] ^ 1]),
+], ids=["empty", "truncated", "more", "a bit flipped"])  # fmt: skip
+def test_damaged_predictions_are_named_and_made_again(scene, tmp_path, damage):
     split = make_split(scene[0], ["next"], "corrected", 0, 0)
     quick = Training(epochs=1, steps=5, batch=8)
     expected = recogniser(scene, tmp_path, quick)(split)
-    damaged = sorted(tmp_path.glob("*.bin"))[1]
+    damaged = sorted(tmp_path.glob("*.npy"))[1]
     whole = damaged.read_bytes()
-    damaged.write_bytes(rewritten(damaged, how))
+    damaged.write_bytes(damage(whole))
     again = recogniser(scene, tmp_path, quick)
     assert again(split) == expected
     assert (again.facts["trainings"], again.facts["damaged"]) == (1, [str(damaged)])
     assert damaged.read_bytes() == whole
-    assert b'"shape": [60]' in whole.partition(b"\n")[0]
+    labels = np.load(damaged, allow_pickle=False)
+    assert (labels.shape, labels.dtype) == ((60,), np.int64)
+
+
+def test_predictions_of_another_version_are_refused(scene, tmp_path):
+    split = make_split(scene[0], ["next"], "corrected", 0, 0)
+    with RunFolder(tmp_path, {"format": "facecure.predictions/3"}, what="predictions"):
+        pass
+    with pytest.raises(InputError, match=r"predictions.json is of a run with another format; name another folder"):
+        recogniser(scene, tmp_path)(split)
 
 
 def test_the_callers_network_stays_as_it_is(scene):

@@ -5,49 +5,44 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from facecure.errors import InputError
 from facecure.names import shown
 from facecure.runs.atomic import write_whole, writing
-from facecure.types import digest_of
+from facecure.runs.folder import RunFolder
 
 _NEEDED = {"identity", "path", "key", "source_sha256", "sha256"}
 
 
 class Ledger:
-    """The files of one run under `folder`: `cloak.json` says how, `manifest.csv` has a row per finished picture.
+    """What the pictures of a run folder are: `manifest.csv` has a row per finished one.
 
-    A picture is written whole or not at all (temporary file, then rename) and its row only afterwards, so what has a
-    row is done. The rows' columns `identity`, `path` and `key` make the file a manifest that `facecure evaluate` reads.
+    A picture is put whole and its row written only afterwards, so what has a row is done. The rows' columns `identity`,
+    `path` and `key` make the file a manifest that `facecure evaluate` reads.
     """
 
-    def __init__(self, folder: Path, parameters: Mapping[str, Any], columns: Sequence[str]) -> None:
-        self.folder, self._columns = folder, list(columns)
-        self._file = folder / "manifest.csv"
-        self._parameters = {"digest": digest_of(parameters), **parameters}
-        self._agree(folder / "cloak.json")
+    def __init__(self, run: RunFolder, columns: Sequence[str]) -> None:
+        self.folder, self._run, self._columns = run.path, run, list(columns)
+        self._file = self.folder / "manifest.csv"
         self.rows = self._read()
         self._rewrite()  # without what an interruption left half written
 
     def is_done(self, identity: str, key: str, source_sha256: str) -> bool:
-        """Return whether this content was cloaked under this name, and the picture is still what was written."""
+        """Return whether this content was cloaked under this name, and its pictures are still what was written."""
         row = self.rows.get((identity, key))
         if row is None or row["source_sha256"] != source_sha256:
             return False
-        try:
-            written = (self.folder / row["path"]).read_bytes()
-        except OSError:
+        picture = self._run.get(row["path"])
+        if picture is None or hashlib.sha256(picture).hexdigest() != row["sha256"]:
             return False
-        return hashlib.sha256(written).hexdigest() == row["sha256"]
+        return not row.get("clean") or self._run.done(row["clean"])
 
     def write(self, path: Path, data: bytes) -> None:
-        """Write a file below the folder, whole or not at all."""
-        write_whole(path, data)
+        """Write a file, `path` below the folder, whole or not at all."""
+        self._run.put(path.as_posix(), data)
 
     def add(self, row: Mapping[str, object]) -> None:
         """Append a finished picture's row."""
@@ -63,27 +58,8 @@ class Ledger:
     ) -> None:
         """Sort the manifest and state what was left out, and why, and what ran."""
         self._rewrite()
-        self._state({"excluded": list(excluded), "warnings": list(warnings), "environment": environment})
-
-    def _agree(self, file: Path) -> None:
-        """Raise `InputError` where the folder holds a run with other parameters."""
-        if file.exists():
-            try:
-                before = json.loads(file.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise InputError(f"{file} is damaged ({error}); delete it, or name another --out") from error
-            if before.get("digest") != self._parameters["digest"]:
-                other = [k for k, v in self._parameters.items() if before.get(k) != v and k != "digest"]
-                raise InputError(
-                    f"{self.folder} holds cloaks made with another {', '.join(other) or 'set of parameters'}; "
-                    "name another --out"
-                )
-            return
-        self._state({})
-
-    def _state(self, found: Mapping[str, Any]) -> None:
-        text = json.dumps({**self._parameters, **found}, indent=1, ensure_ascii=False)
-        write_whole(self.folder / "cloak.json", text + "\n")
+        self._run.state |= {"excluded": list(excluded), "warnings": list(warnings), "environment": environment}
+        self._run.save()
 
     def _read(self) -> dict[tuple[str, str], dict[str, str]]:
         if not self._file.exists():
@@ -91,8 +67,8 @@ class Ledger:
         with writing(self._file):
             text = self._file.read_bytes().decode("utf-8", errors="replace")
         ended = text[: text.rfind("\n") + 1]  # what comes after was being written
-        found = list(csv.DictReader(io.StringIO(ended, newline="")))
-        whole = [row for row in found if _NEEDED <= set(row) <= set(self._columns) and None not in row.values()]
+        rows = list(csv.DictReader(io.StringIO(ended, newline="")))
+        whole = [row for row in rows if _NEEDED <= set(row) <= set(self._columns) and None not in row.values()]
         # earlier versions had fewer columns
         return {(row["identity"], row["key"]): {key: row.get(key, "") for key in self._columns} for row in whole}
 

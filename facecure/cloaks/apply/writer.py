@@ -69,7 +69,7 @@ class Writer:
         place = face.place
         if place is None:
             clean = Path("clean", face.sample.identity, _clean_name(face.sample))
-            self._ledger.write(self._ledger.folder / clean, encoded(face.pixels, "png"))
+            self._ledger.write(clean, encoded(face.pixels, "png"))
             self._write(tool, cloaked, [(face, grids)], target, str(clean))
             return
         name = face.sample.identity, face.sample.key
@@ -94,7 +94,7 @@ class Writer:
         told = face.metadata if face.place is not None or tool.cloak.size is None else Metadata()
         data = encoded(pixels, self._format, **told.options(exif=self._exif))
         left = told.dropped if self._exif else ""
-        self._ledger.write(self._ledger.folder / path, data)
+        self._ledger.write(path, data)
         written = decode((self._ledger.folder / path).read_bytes())
         found = [measured(*_before_and_after(face, written), tool.cloak.surrogates, grids) for face, grids in faces]
         self._ledger.add(
