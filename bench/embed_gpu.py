@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from embed import COSINES, embedder, random_network
 from facecure.execution import Execution, Precision
 from facecure.extractors.export import export_onnx, read_export
-from facecure.extractors.runtimes import Runtime, open_extractor
+from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.runtimes.torch import load_network
 from facecure.extractors.spec import ExtractorSpec
 from facecure.types import Faces
@@ -96,11 +96,11 @@ def measured(spec: ExtractorSpec, folder: Path, device: str, peak: float) -> dic
     return {"faces_per_second": speeds, "share_of_matrix_rate": shares, "least_cosine": least}
 
 
-def ways_on(device: str) -> list[tuple[Runtime, Precision]]:
+def ways_on(device: str) -> list[tuple[str, Precision]]:
     """Return the runtimes that there are, ours first."""
     if device == "cpu":
         return [("torch", "fp32")]
-    found: list[tuple[Runtime, Precision]] = [("torch", "bf16"), ("torch", "fp32")]
+    found: list[tuple[str, Precision]] = [("torch", "bf16"), ("torch", "fp32")]
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         found.append(("onnx", "fp32"))
     if importlib.util.find_spec("tensorrt") is not None:

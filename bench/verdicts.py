@@ -23,7 +23,6 @@ from facecure.certificates.settle import Settled, settled
 from facecure.certificates.verdicts import clean_rivals, clean_verdicts
 from facecure.commands.certify import certify
 from facecure.execution import Execution, Precision
-from facecure.extractors.runtimes import Runtime
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.kernels.bf16 import has_bf16
 from facecure.pictures.load import stack_faces
@@ -42,10 +41,10 @@ NETWORKS = {  # the assets' weights, and what their README identified on LFW
     "mobilefacenet-xiaoccer": ("xiaoccer_mobilefacenet_068.ckpt", 0.992),
     "mobilefacenet-insightface-y1": ("insightface_y1.onnx", 0.996),
 }
-WAYS: tuple[tuple[Runtime, Precision], ...] = (
+WAYS: tuple[tuple[str, Precision], ...] = (
     ("onnx", "fp32"), ("openvino", "fp32"), ("onnx", "int8"), ("openvino", "int8"),
 )  # fmt: skip
-BF16: tuple[tuple[Runtime, Precision], ...] = (("torch", "bf16"), ("openvino", "bf16"))
+BF16: tuple[tuple[str, Precision], ...] = (("torch", "bf16"), ("openvino", "bf16"))
 
 
 def run(quick: bool) -> dict[str, object]:
