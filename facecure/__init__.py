@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from facecure.pictures.detect import Detector as Detector
     from facecure.pictures.manifest import read_samples as read_samples
     from facecure.report.markdown import markdown as markdown
+    from facecure.report.model import Report as Report
     from facecure.report.schema import read_report as read_report
     from facecure.report.schema import write_report as write_report
-    from facecure.types import Report as Report
     from facecure.zoo.cache import ModelCache as ModelCache
     from facecure.zoo.catalogue import zoo_entry as zoo_entry
 
@@ -35,7 +35,7 @@ _HOMES = {
     "FacecureError": "facecure.errors",
     "ModelCache": "facecure.zoo.cache",
     "OnnxExtractor": "facecure.extractors.runtimes.onnx",
-    "Report": "facecure.types",
+    "Report": "facecure.report.model",
     "certify": "facecure.commands.certify",
     "cloak": "facecure.commands.cloak",
     "embed": "facecure.embeddings.pipeline",

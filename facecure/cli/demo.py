@@ -11,7 +11,7 @@ from rich.table import Table
 from facecure.cli.console import app, bold, make_folder, wide_console
 from facecure.cli.console import progress as progress_bars
 from facecure.commands.demo import run_demo
-from facecure.report.markdown import interval, percent
+from facecure.report.tables import interval, percent
 from facecure.report.terminal import terminal
 
 
@@ -28,10 +28,9 @@ def demo(
     for heading in ("extractor", "identified", "clean error", "95 % interval"):
         table.add_column(heading, justify="left" if heading == "extractor" else "right", no_wrap=True)
     for result in done.results:
-        low, high = result.interval or (0.0, 1.0)
-        error = percent(1 - result.identified / result.probes)
-        counts = f"{result.identified} of {result.probes}"
-        table.add_row(result.extractor, counts, error, interval((1 - high, 1 - low)))
+        error = result.error
+        identified = f"{error.n - error.hits} of {error.n}"
+        table.add_row(result.extractor, identified, percent(error.value), interval(error.wilson))
     console = wide_console()
     console.print(table)
     console.print(

@@ -30,6 +30,7 @@ from facecure.commands.evaluate import evaluate as evaluate_pictures
 from facecure.errors import InputError
 from facecure.recognisers.registry import Training
 from facecure.report.markdown import markdown
+from facecure.report.records import to_csv
 from facecure.report.schema import write_report
 from facecure.report.terminal import terminal
 from facecure.report.timeline import timeline_svg
@@ -68,7 +69,7 @@ def evaluate(
     ],
     cloaked: CloakedOption,
     extractor: ExtractorOption,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where report.json, report.md and embeddings/ go.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where report.json, .md, .csv and embeddings/ go.")],
     distractors: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Other people, enrolled and never searched; may be repeated."),
@@ -129,12 +130,18 @@ def evaluate(
         )
     write_report(report, out / "report.json")
     write_whole(out / "report.md", markdown(report))
+    write_whole(out / "report.csv", to_csv(report))
     console = wide_console()
     console.print(terminal(report))
     if scenario is ScenarioOption.oblivious and (figure := timeline_svg(report)) is not None:
         write_whole(out / "timeline.svg", figure)
         console.print("Rates by the extractors' years in", bold(out / "timeline.svg"), soft_wrap=True)
-    console.print("Everything in", bold(out / "report.md"), f"and as {out / 'report.json'}", soft_wrap=True)
+    console.print(
+        "Everything in",
+        bold(out / "report.md"),
+        f"and, for programs, {out / 'report.json'} and report.csv",
+        soft_wrap=True,
+    )
     if not any(cell.probes for cell in report.cells):
         raise InputError(
             "nothing was measured: nobody has both a usable clean picture to search with and a usable cloaked one to "

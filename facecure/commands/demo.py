@@ -20,10 +20,10 @@ from facecure.extractors.spec import read_spec
 from facecure.pictures.manifest import read_samples
 from facecure.pictures.synthetic import make_person, render
 from facecure.protocols.split import Split, make_split
-from facecure.report.statistics import wilson
+from facecure.report.model import Rate, Report
 from facecure.runs.atomic import write_whole, writing
 from facecure.search.masked import rivals
-from facecure.types import I64, Bool, Report
+from facecure.types import I64, Bool
 
 PEOPLE, PICTURES, SPLITS = 30, 12, 10
 PROTECTED = 5  # of the people, the first ones
@@ -36,12 +36,10 @@ _FRAMES = {"enrolled": (128, 128, 128), "identified": (40, 160, 60), "missed": (
 
 @dataclass(frozen=True, slots=True)
 class CleanResult:
-    """How often one extractor identifies people by clean pictures, with Wilson's interval."""
+    """How often one extractor identifies people by clean pictures: hits are the probes it misses."""
 
     extractor: str
-    probes: int
-    identified: int
-    interval: tuple[float, float] | None
+    error: Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +74,13 @@ def run_demo(out: Path, *, seed: int = 0, progress: Progress = silent) -> Demo:
         read_samples(pictures)[0], extractors, execution=Execution(progress=progress), store=out / "embeddings"
     )
     splits = [make_split(table.samples, [], "corrected", seed, repeat) for repeat in range(SPLITS)]
-    found = [_identified(table, number, splits) for number in range(len(extractors))]  # per extractor: (probes,)
+    identified = [_identified(table, number, splits) for number in range(len(extractors))]  # per extractor: (probes,)
     results = tuple(
-        CleanResult(extractor.spec.name, len(hits), int(hits.sum()), wilson(int(hits.sum()), len(hits)))
-        for extractor, hits in zip(extractors, found, strict=True)
+        CleanResult(extractor.spec.name, Rate(len(hits) - int(hits.sum()), len(hits)))
+        for extractor, hits in zip(extractors, identified, strict=True)
     )
     sheet, cloaks = out / "contact_sheet.png", out / "cloaks.png"
-    _contact_sheet(table, splits[0], found[0][: len(splits[0].controls)]).save(sheet)
+    _contact_sheet(table, splits[0], identified[0][: len(splits[0].controls)]).save(sheet)
     surrogate = next(packaged_surrogate(spec) for spec in packaged_specs() if spec.stem == SURROGATE)
     people = sorted(folder.name for folder in pictures.iterdir())[:PROTECTED]
     files = [f"{person},{pictures.name}/{person}/{k:02d}.jpg" for person in people for k in range(PICTURES)]
@@ -109,8 +107,8 @@ def run_demo(out: Path, *, seed: int = 0, progress: Progress = silent) -> Demo:
         keep=out / "embeddings",
         progress=progress,
     )
-    agreed = np.sum(found, axis=0)
-    disputed = int(((agreed > 0) & (agreed < len(found))).sum())
+    agreed = np.sum(identified, axis=0)
+    disputed = int(((agreed > 0) & (agreed < len(identified))).sum())
     return Demo(results, disputed, int((agreed == 0).sum()), surrogate.name, report, pictures, sheet, cloaks)
 
 
@@ -130,8 +128,8 @@ def _identified(table: EmbeddingTable, number: int, splits: Sequence[Split]) -> 
     vectors = table.embeddings[number].vectors
     hits = []
     for split in splits:
-        found = rivals(vectors[split.controls], split.control_labels, vectors[split.enrolled], split.enrolled_labels)
-        hits.append(found.mate.beats(found.impostor))
+        nearest = rivals(vectors[split.controls], split.control_labels, vectors[split.enrolled], split.enrolled_labels)
+        hits.append(nearest.mate.beats(nearest.impostor))
     return np.concatenate(hits)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ from facecure.protocols.usable import count_pictures, never_cloaked, uncloaked, 
 from facecure.recognisers.nearest import NearestNeighbour
 from facecure.recognisers.registry import RECOGNISERS, Recogniser, RecogniserName, Training
 from facecure.report.comparison import compare_all
+from facecure.report.model import CellKey, CellResult, DetectorRan, Environment, PictureCounts, Protocol, Report
 from facecure.report.summary import summarise
 from facecure.runs.environment import environment
 from facecure.threads import thread_limit
-from facecure.types import Cell, Outcome, ProtocolName, Report, Sample
+from facecure.types import Outcome, ProtocolName, Sample
 from facecure.zoo.find import find_detector, find_extractor
 
 
@@ -132,7 +134,8 @@ def evaluate(
         splits = [split.leaving_out(name, rows, cleaned) for split in splits]
     beside = {name: others(splits, samples, name) for name in source}
     warnings += [warning for name in cloaked for warning in few_others(name, beside[name])]
-    cells: list[Cell] = []
+    named = {cloak: {s.identity for s in sets.samples if s.role == "cloaked" and s.cloak == cloak} for cloak in cloaked}
+    cells: list[CellResult] = []
     outcomes: dict[tuple[str, str], list[list[Outcome]]] = {}
     facts: dict[str, Any] = {}
     for number, (extractor, embedded) in enumerate(zip(ready, vectors, strict=True)):
@@ -156,9 +159,13 @@ def evaluate(
             progress("identification", number * len(splits) + done, len(ready) * len(splits))
         cells += [
             summarise(
-                outcomes[name, spec.name], samples, cloak=name, extractor=spec.name, protocol=protocol, seed=seed,
-                recogniser=recogniser, scenario=scenario, year=spec.year, shown=shown, beside=beside[name],
-                white_box=white_box(own, Path(cloaked[own]), spec, _full_digest(extractor)),
+                outcomes[name, spec.name],
+                samples,
+                CellKey(
+                    cloak=name, extractor=spec.name, protocol=protocol, recogniser=recogniser, scenario=scenario,
+                    year=spec.year, white_box=white_box(own, Path(cloaked[own]), spec, _full_digest(extractor)),
+                ),
+                named=named[own], seed=seed, contents=shown, others=beside[name],
                 uncloaked=[str(samples[row].path) for row in bare.get(name, [])],
             )
             for name, own in source.items()
@@ -170,22 +177,21 @@ def evaluate(
     cells.sort(key=lambda cell: (names.index(cell.cloak), (cell.year or 0) if scenario == "oblivious" else 0))
     return Report(
         cells=tuple(cells),
-        protocol={"name": protocol, "splits": len(splits), "seed": seed, "notes": list(NOTES[protocol])},
-        pictures=count_pictures(samples, sets.samples),
-        excluded=tuple({"path": str(e.path), "reason": e.reason} for e in excluded),
+        protocol=Protocol(protocol, len(splits), seed, NOTES[protocol]),
+        pictures={name: PictureCounts(**counts) for name, counts in count_pictures(samples, sets.samples).items()},
+        excluded=tuple(excluded),
         warnings=tuple(warnings),
-        environment=environment()
-        | {
-            "extractors": [extractor.what_ran for extractor in ready],
-            "detector": None
-            if finder is None
-            else {"file": str(finder.file), "sha256": finder.sha256, "digest": finder.digest},
-            "identification_device": device,
-            "recognisers": facts,
-            "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
-        },
-        comparisons=tuple(compare_all({cell: o for cell, o in outcomes.items() if cell[0] in cloaked}, samples)),
-        suspects=tuple({"path": str(s.path), "reason": s.reason} for s in suspects),
+        environment=Environment(
+            **environment(),
+            extractors=tuple(extractor.what_ran for extractor in ready),
+            detector=None if finder is None else DetectorRan(str(finder.file), finder.sha256, finder.digest),
+            identification_device=device,
+            recognisers=facts,
+            seconds={stage: round(value, 3) for stage, value in seconds.items()},
+        ),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        comparisons=compare_all({cell: o for cell, o in outcomes.items() if cell[0] in cloaked}, samples),
+        suspects=tuple(suspects),
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from math import comb
-from typing import Any
 
 import numpy as np
 
+from facecure.report.model import Comparison
 from facecure.types import I64, Bool, Outcome, Sample
 
 _Protected = tuple[I64, Bool]  # probes by number, and whether each is protected
@@ -18,30 +19,22 @@ _DRAWN = 100_000
 _BLOCK = 10_000  # of those, held at a time
 
 
-def compare_all(outcomes: Mapping[tuple[str, str], Outcomes], samples: Sequence[Sample]) -> list[dict[str, Any]]:
+def compare_all(outcomes: Mapping[tuple[str, str], Outcomes], samples: Sequence[Sample]) -> tuple[Comparison, ...]:
     """Return a test for every two cells, keyed (cloak, extractor), that differ in one of the two and share probes.
 
-    Each has `cloaks` and `extractors` (the two, or the one that both have), `probes`, `identities`, how many distinct
-    probes only the `first` or only the `second` protects, the `difference` of their protection rates over all splits,
-    and p-values: `mcnemar`, exact, as if probes were independent; `clustered`, exact under exchange of the two within
-    whole people, as pictures of one person are alike; `holm`, the clustered one adjusted for all tests of the list
-    (S. Holm, Scandinavian Journal of Statistics 6 (1979) 65-70).
+    `holm` adjusts for all tests returned (S. Holm, Scandinavian Journal of Statistics 6 (1979) 65-70).
     """
     numbers: dict[tuple[str, str], int] = {}  # a probe is a picture of a person, whichever copy of it was searched
     probe_of_row = np.array([numbers.setdefault((s.identity, s.key), len(numbers)) for s in samples], np.int64)
     people = np.unique([identity for identity, _ in numbers], return_inverse=True)[1]
-    found = {cell: [_protected(split, probe_of_row) for split in splits] for cell, splits in outcomes.items()}
-    tests = []
-    for a, b in combinations(outcomes, 2):
-        if (a[0] == b[0]) == (a[1] == b[1]):
-            continue
-        test = _compare(found[a], found[b], people)
-        if test is not None:
-            tests.append({"cloaks": sorted({a[0], b[0]}, key=(a[0], b[0]).index),
-                          "extractors": sorted({a[1], b[1]}, key=(a[1], b[1]).index), **test})  # fmt: skip
-    for test, adjusted in zip(tests, holm([test["clustered"] for test in tests]), strict=True):
-        test["holm"] = adjusted
-    return tests
+    protected = {cell: [_protected(split, probe_of_row) for split in splits] for cell, splits in outcomes.items()}
+    tests = [
+        test
+        for a, b in combinations(outcomes, 2)
+        if (a[0] == b[0]) != (a[1] == b[1]) and (test := _compare(a, b, protected[a], protected[b], people)) is not None
+    ]
+    adjusted = holm([test.clustered for test in tests])
+    return tuple(replace(test, holm=value) for test, value in zip(tests, adjusted, strict=True))
 
 
 def mcnemar(first: int, second: int) -> float:
@@ -82,29 +75,35 @@ def holm(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _compare(first: Sequence[_Protected], second: Sequence[_Protected], people: I64) -> dict[str, Any] | None:
-    """Return counts and p-values over the probes that both searched, None where there are none.
+def _compare(
+    a: tuple[str, str], b: tuple[str, str], first: Sequence[_Protected], second: Sequence[_Protected], people: I64
+) -> Comparison | None:
+    """Return counts and p-values over the probes that both cells searched, None where there are none.
 
     `people` int64 numbers the person of each probe.
     """
-    sums, seen, shared = np.zeros(len(people), np.int64), np.zeros(len(people), np.bool_), 0
+    sums, searched, shared = np.zeros(len(people), np.int64), np.zeros(len(people), np.bool_), 0
     for (probes, here), (others, there) in zip(first, second, strict=True):  # per split
         both, at, other = np.intersect1d(probes, others, return_indices=True)
         sums[both] += here[at].astype(np.int64) - there[other]
-        seen[both] = True
+        searched[both] = True
         shared += len(both)
     if not shared:
         return None
     only = int((sums > 0).sum()), int((sums < 0).sum())
-    return {
-        "probes": int(seen.sum()),
-        "identities": len(np.unique(people[seen])),
-        "first": only[0],
-        "second": only[1],
-        "difference": int(sums.sum()) / shared,
-        "mcnemar": mcnemar(*only),
-        "clustered": sign_change(np.bincount(people, sums).astype(np.int64).tolist()),
-    }
+    clustered = sign_change(np.bincount(people, sums).astype(np.int64).tolist())
+    return Comparison(
+        cloaks=tuple(dict.fromkeys((a[0], b[0]))),
+        extractors=tuple(dict.fromkeys((a[1], b[1]))),
+        probes=int(searched.sum()),
+        identities=len(np.unique(people[searched])),
+        first=only[0],
+        second=only[1],
+        difference=int(sums.sum()) / shared,
+        mcnemar=mcnemar(*only),
+        clustered=clustered,
+        holm=clustered,  # of one test; `compare_all` adjusts it
+    )
 
 
 def _protected(outcomes: Sequence[Outcome], probe_of_row: I64) -> _Protected:

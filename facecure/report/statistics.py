@@ -58,7 +58,7 @@ def _rate_of_tail(most: int, trials: int, probability: float) -> float:
 
 
 def unseen_below(probes: int, confidence: float = 0.95) -> float | None:
-    """Return the largest rate at which none of so many probes shows it with the remaining probability; None without.
+    """Return the smallest rate that so many probes would have shown with this confidence; None without probes.
 
     The exact form of the "rule of three", 3 / n: (1 − rate)ⁿ = 1 − confidence.
     """

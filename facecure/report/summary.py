@@ -3,74 +3,52 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict
 
 from facecure.protocols.gallery import Others
-from facecure.report.statistics import bootstrap, clopper_pearson, unseen_below, wilson
-from facecure.types import Cell, IdentityResult, Outcome, RevealedBy, Sample
+from facecure.report.model import CellKey, CellResult, IdentityResult, Rate, RevealedBy, Unmeasured
+from facecure.report.statistics import bootstrap
+from facecure.types import Outcome, Sample
 
 
 def summarise(
     outcomes: Sequence[Sequence[Outcome]],
     samples: Sequence[Sample],
+    key: CellKey,
     *,
-    cloak: str,
-    extractor: str,
-    protocol: str,
+    named: Collection[str],
     seed: int,
-    recogniser: str = "nn",
-    scenario: str = "baseline",
-    year: int | None = None,
-    white_box: bool | None = None,
-    shown: Sequence[str] | None = None,
-    beside: Others | None = None,
+    contents: Sequence[str] | None = None,
+    others: Others | None = None,
     uncloaked: Sequence[str] = (),
-) -> Cell:
-    """Return the cell of one cloak and extractor from its outcomes, one sequence per split.
+) -> CellResult:
+    """Return the cell `key` from its outcomes, one sequence per split.
 
     Counts are summed per identity; an identity takes part with the splits that gave it both probes and a cloaked
-    gallery. Identities of the clean pictures that never did are listed as unmeasured. `shown` is each row's content, by
-    which distinct probes are counted, `beside` who else was enrolled, `uncloaked` what was given as cloaked and is not.
+    gallery. Of the people `named` as protected under this cloak, those who never did are listed as unmeasured.
+    `contents` says what each row shows, by which distinct probes are counted; without it a picture's name does.
+    `others` are the people enrolled beside, `uncloaked` the paths given as cloaked that are not. `seed` is of the
+    bootstrap.
     """
-    measured = [[o for o in split if o.probes and o.enrolled] for split in outcomes]
-    totals: dict[str, list[Outcome]] = defaultdict(list)
+    measured = [[outcome for outcome in split if outcome.probes and outcome.enrolled] for split in outcomes]
+    of_person: dict[str, list[Outcome]] = defaultdict(list)
     for split in measured:
         for outcome in split:
-            totals[outcome.identity].append(outcome)
-    identities = tuple(_identity(name, parts, samples) for name, parts in sorted(totals.items()))
-
-    probes, identified = sum(i.probes for i in identities), sum(i.identified for i in identities)
-    clean_identified = sum(i.clean_identified for i in identities)
-    enrolled = sum(i.enrolled for i in identities)
-    rows = {row for split in measured for o in split for row in o.probe_rows}
-    distinct = {(samples[row].identity, samples[row].key if shown is None else shown[row]) for row in rows}
-    controls = [i.control_errors / i.control_probes for i in identities if i.control_probes]
-    return Cell(
-        cloak=cloak,
-        extractor=extractor,
-        recogniser=recogniser,
-        scenario=scenario,
-        protocol=protocol,
-        protection_rate=_error(identified, probes),
-        probes=probes,
-        identified=identified,
-        interval=wilson(probes - identified, probes),
-        bootstrap=bootstrap([(i.probes - i.identified, i.probes) for i in identities], seed),
-        identity_mean=_mean([1 - i.identified / i.probes for i in identities]),
-        split_rates=tuple(_error(sum(o.identified for o in s), sum(o.probes for o in s)) for s in measured),
-        clean_error=_error(clean_identified, probes),
-        control_error=_mean(controls),
-        enrolled_error=_error(sum(i.enrolled_identified for i in identities), enrolled),
+            of_person[outcome.identity].append(outcome)
+    identities = tuple(_identity(name, parts, samples) for name, parts in sorted(of_person.items()))
+    rows = {row for split in measured for outcome in split for row in outcome.probe_rows}
+    distinct = {(samples[row].identity, samples[row].key if contents is None else contents[row]) for row in rows}
+    return CellResult(
+        **asdict(key),
         identities=identities,
-        unmeasured=_unmeasured(outcomes, samples, set(totals)),
-        exact=clopper_pearson(probes - identified, probes),
+        splits=tuple(_missed((o.identified, o.probes) for o in split) for split in measured),
+        unmeasured=_unmeasured(set(named) - of_person.keys(), outcomes, samples),
+        bootstrap=bootstrap([(i.protection.hits, i.protection.n) for i in identities], seed),
         distinct_probes=len(distinct),
-        unseen_below=unseen_below(len(distinct)),
-        year=year,
-        white_box=white_box,
-        other_people=beside.people if beside else 0,
-        other_pictures=beside.pictures if beside else 0,
-        chance=beside.chance if beside else None,
+        other_people=others.people if others else 0,
+        other_pictures=others.pictures if others else 0,
+        chance=others.chance if others else None,
         uncloaked=tuple(uncloaked),
     )
 
@@ -81,18 +59,12 @@ def _identity(name: str, parts: Sequence[Outcome], samples: Sequence[Sample]) ->
         for row, count, alone in part.revealed_by:
             revealed[row][0] += count
             revealed[row][1] += alone
-    probes, identified = sum(p.probes for p in parts), sum(p.identified for p in parts)
     return IdentityResult(
         identity=name,
-        probes=probes,
-        identified=identified,
-        clean_identified=sum(p.clean_identified for p in parts),
-        interval=wilson(probes - identified, probes),
-        exact=clopper_pearson(probes - identified, probes),
-        enrolled=sum(p.enrolled for p in parts),
-        enrolled_identified=sum(p.enrolled_identified for p in parts),
-        control_probes=sum(p.control_probes for p in parts),
-        control_errors=sum(p.control_errors for p in parts),
+        protection=_missed((part.identified, part.probes) for part in parts),
+        clean=_missed((part.clean_identified, part.probes) for part in parts),
+        control=Rate(sum(part.control_errors for part in parts), sum(part.control_probes for part in parts)),
+        enrolled=_missed((part.enrolled_identified, part.enrolled) for part in parts),
         revealed_by=tuple(
             RevealedBy(str(samples[row].path), count, alone)
             for row, (count, alone) in sorted(revealed.items(), key=lambda item: (-item[1][1], -item[1][0], item[0]))
@@ -100,25 +72,28 @@ def _identity(name: str, parts: Sequence[Outcome], samples: Sequence[Sample]) ->
     )
 
 
+def _missed(counts: Iterable[tuple[int, int]]) -> Rate:
+    """Return the rate of searches without success, from pairs (identified, searches)."""
+    hits = n = 0
+    for identified, searches in counts:
+        hits, n = hits + searches - identified, n + searches
+    return Rate(hits, n)
+
+
 def _unmeasured(
-    outcomes: Sequence[Sequence[Outcome]], samples: Sequence[Sample], measured: set[str]
-) -> tuple[dict[str, str], ...]:
-    tried = {o.identity: o for split in outcomes for o in split}
-    listed = []
-    for name in sorted({s.identity for s in samples if s.role == "clean"} - measured):
+    people: Collection[str], outcomes: Sequence[Sequence[Outcome]], samples: Sequence[Sample]
+) -> tuple[Unmeasured, ...]:
+    """Return why each of the people has no rate."""
+    tried = {outcome.identity: outcome for split in outcomes for outcome in split}
+    clean = {sample.identity for sample in samples if sample.role == "clean"} if people else set()
+
+    def reason(name: str) -> str:
+        if name not in clean:
+            return "no usable clean picture"
         if name not in tried:
-            reason = "no usable cloaked picture"
-        elif not tried[name].probes:
-            reason = "no probe: too few usable pictures for the split"
-        else:
-            reason = "no cloaked picture in the gallery half of the split"
-        listed.append({"identity": name, "reason": reason})
-    return tuple(listed)
+            return "no usable cloaked picture"
+        if not tried[name].probes:
+            return "no probe: too few usable pictures for the split"
+        return "no cloaked picture in the gallery half of the split"
 
-
-def _error(identified: int, probes: int) -> float | None:
-    return 1 - identified / probes if probes else None
-
-
-def _mean(rates: Sequence[float]) -> float | None:
-    return sum(rates) / len(rates) if rates else None
+    return tuple(Unmeasured(name, reason(name)) for name in sorted(people))

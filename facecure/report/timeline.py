@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from facecure.names import printable
-from facecure.types import Cell, Report
+from facecure.report.model import CellResult, Report
 
 _WIDTH, _HEIGHT = 760, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 180, 44, 84
@@ -37,7 +37,7 @@ def timeline_svg(report: Report) -> str | None:
     return "\n".join([*parts, *_legend(cells), "</svg>"]) + "\n"
 
 
-def _columns(cells: Sequence[Cell]) -> dict[str, tuple[float, str]]:
+def _columns(cells: Sequence[CellResult]) -> dict[str, tuple[float, str]]:
     """Return x and label per extractor, in order of year, evenly spaced: years have gaps and ties."""
     order = sorted({(cell.year or 0, cell.extractor) for cell in cells})
     step = (_WIDTH - _LEFT - _RIGHT) / len(order)
@@ -67,7 +67,7 @@ def _axes(columns: dict[str, tuple[float, str]]) -> list[str]:
     return parts
 
 
-def _line(cells: Sequence[Cell], columns: dict[str, tuple[float, str]], colour: str, number: int) -> list[str]:
+def _line(cells: Sequence[CellResult], columns: dict[str, tuple[float, str]], colour: str, number: int) -> list[str]:
     shift = 5 * number  # so that intervals of several cloaks stand side by side
     points = [(columns[c.extractor][0] + shift, c) for c in cells]
     path = " ".join(f"{x:.1f},{_y(c.protection_rate or 0):.1f}" for x, c in points)
@@ -90,7 +90,7 @@ def _line(cells: Sequence[Cell], columns: dict[str, tuple[float, str]], colour: 
     return parts
 
 
-def _legend(cells: Sequence[Cell]) -> list[str]:
+def _legend(cells: Sequence[CellResult]) -> list[str]:
     x, parts = _WIDTH - _RIGHT + 22, []
     counts = Counter(cell.cloak for cell in cells)
     for number, cloak in enumerate(counts):

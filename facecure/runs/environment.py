@@ -18,7 +18,7 @@ EXTRAS = {
     "dali": ("nvidia-dali-cuda130",),
     "tensorrt": ("tensorrt",),
     "ray": ("ray",),
-    "report": ("matplotlib",),
+    "report": ("pandas",),
     "convert": ("h5py",),
     "linear": ("scikit-learn",),
     "heif": ("pillow-heif",),
