@@ -13,7 +13,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from facecure.commands.cloak import cloak
 from facecure.commands.evaluate import evaluate
 from facecure.commands.train_robust import train_robust
 from facecure.extractors.spec import read_spec
-from facecure.types import Report
+from facecure.report.model import Report
 from facecure.zoo.cache import VARIABLE, ModelCache
 from facecure.zoo.catalogue import zoo_entry
 
@@ -58,7 +57,7 @@ def run(quick: bool) -> dict[str, object]:
             report = evaluated(assets, robust, work, scenario="adaptive", recogniser=recogniser)
             tables[f"adaptive, {recogniser}"] = cells(report)
     seconds = [
-        sum(value for stage, value in report.environment["seconds"].items() if stage.startswith("identify"))
+        sum(value for stage, value in report.environment.seconds.items() if stage.startswith("identify"))
         for report in (linear, oblivious)
     ]
     return {
@@ -150,7 +149,7 @@ def cells(report: Report) -> list[dict[str, Any]]:
         "cloak", "extractor", "year", "white_box", "protection_rate", "interval", "probes", "clean_error",
         "control_error",
     )  # fmt: skip
-    return [{key: value for key, value in asdict(cell).items() if key in keys} for cell in report.cells]
+    return [{key: getattr(cell, key) for key in keys} for cell in report.cells]
 
 
 def told(stage: str, done: int, total: int) -> None:

@@ -55,9 +55,9 @@ def test_odd_files_change_no_number(where, people, make_spec, tmp_path):
         make(person / name)
     after = fc.evaluate(clean, **given)
     assert after.cells == before.cells
-    assert sorted(e["path"] for e in after.excluded) == sorted(str(person / name) for name in ODD)
+    assert sorted(e.path for e in after.excluded) == sorted(person / name for name in ODD)
     for entry in after.excluded:
-        assert entry["reason"].startswith(ODD[Path(entry["path"]).name][1])
+        assert entry.reason.startswith(ODD[entry.path.name][1])
     write_whole(tmp_path / "report.json", to_json(after))
     assert fc.read_report(tmp_path / "report.json").excluded == after.excluded
 
@@ -72,6 +72,6 @@ def test_names_that_are_not_utf_8_take_part(people, make_spec, tmp_path):
             person.rename(person.with_name(f"{person.name}\udce9"))
     report = fc.evaluate(clean, {"c": cloaked}, extractors=[make_spec()], keep=tmp_path / "kept")
     assert report.excluded == ()
-    assert report.pictures["clean"]["pictures"] == 24
+    assert report.pictures["clean"].pictures == 24
     assert [person.identity for person in report.cells[0].identities] == [f"person_{i:02d}\\xe9" for i in range(4)]
     to_json(report).encode("utf-8", "backslashreplace")

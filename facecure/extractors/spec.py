@@ -137,6 +137,13 @@ class ExtractorSpec:
         lower = [] if precision == "fp32" else [precision, *([calibration_sha256] if calibration_sha256 else [])]
         return digest_of([weights_sha256, self.preprocessing(), *lower])
 
+    def identity(self, weights_sha256: str) -> str:
+        """Return the digest of the network itself, in float32 and before it was exported, whatever runs it here.
+
+        Extractors of one identity embed alike: a cloak made against one of them was made against all.
+        """
+        return self.exported_from or self.digest(weights_sha256)
+
 
 def read_spec(file: Path) -> ExtractorSpec:
     """Return the extractor described by a TOML file; raises `InputError` naming the file and the key to mend."""

@@ -25,6 +25,7 @@ from facecure.errors import InputError
 from facecure.extractors.packaged import packaged_specs
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.report.markdown import markdown
+from facecure.report.model import PictureCounts
 from facecure.report.schema import read_report
 from facecure.runs.environment import EXTRAS
 
@@ -92,7 +93,7 @@ def test_evaluate_writes_both_reports_and_prints_the_table(scene, tmp_path):
     report = read_report(tmp_path / "run" / "report.json")
     (cell,) = report.cells
     assert (cell.cloak, cell.extractor, cell.protocol, cell.probes) == ("fawkes", "blocks", "corrected", 4 * 3)
-    assert (report.protocol["splits"], report.protocol["seed"]) == (3, 5)
+    assert (report.protocol.splits, report.protocol.seed) == (3, 5)
     assert (tmp_path / "run" / "report.md").read_text(encoding="utf-8") == markdown(report)
     rate = f"{100 * cell.protection_rate:.1f} %"
     low, high = (f"{100 * bound:.1f}" for bound in cell.interval)
@@ -116,9 +117,9 @@ def test_options_reach_the_report(scene, people, tmp_path, options, protocol, sp
     done = run(*scene, *options, "--distractors", others, "--distractors", more, "--threads", 1)
     assert done.exit_code == 0, done.output
     report = read_report(tmp_path / "run" / "report.json")
-    assert (report.protocol["name"], report.protocol["splits"]) == (protocol, splits)
-    assert report.pictures["distractor"] == {"identities": 4, "pictures": 10, "found": 10}
-    assert report.environment["extractors"][0]["threads"] == 1
+    assert (report.protocol.name, report.protocol.splits) == (protocol, splits)
+    assert report.pictures["distractor"] == PictureCounts(4, 10, 10)
+    assert report.environment.extractors[0]["threads"] == 1
 
 
 def test_several_cloaks_extractors_and_their_unprotected_pictures(scene, make_spec, tmp_path):
@@ -132,7 +133,7 @@ def test_several_cloaks_extractors_and_their_unprotected_pictures(scene, make_sp
     assert [(c.cloak, c.extractor) for c in report.cells] == [
         (c, e) for c in ("fawkes", "lowkey") for e in ("blocks", "second")
     ]
-    assert report.pictures["unprotected lowkey"]["pictures"] == 24
+    assert report.pictures["unprotected lowkey"].pictures == 24
 
 
 def test_a_second_run_embeds_nothing_and_says_the_same(scene, tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from facecure.extractors.packaged import packaged_specs, packaged_surrogate  # n
 from facecure.pictures import detect  # noqa: E402
 from facecure.pictures.align import cut_face  # noqa: E402
 from facecure.pictures.synthetic import make_person, render  # noqa: E402
+from facecure.report.model import PictureCounts  # noqa: E402
 from facecure.types import FaceGeometry  # noqa: E402
 
 
@@ -443,5 +444,5 @@ def test_evaluate_reads_the_manifest(done, photos):
         extractors=[*packaged_specs()], repeats=2,
     )  # fmt: skip
     assert len(report.cells) == len(packaged_specs())
-    assert report.pictures["cloaked low"] == {"identities": 2, "pictures": 6, "found": 6}
+    assert report.pictures["cloaked low"] == PictureCounts(2, 6, 6)
     assert not report.excluded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 
 import numpy as np
@@ -11,7 +12,6 @@ from typer.testing import CliRunner
 
 from facecure.cli import app
 from facecure.commands.demo import CLOAKS, PEOPLE, PICTURES, PROTECTED, SPLITS, run_demo
-from facecure.report.statistics import wilson
 
 pytest.importorskip("torch")
 
@@ -32,10 +32,9 @@ def offline(monkeypatch):
 def test_counts_are_whole_and_intervals_follow(finished):
     assert len(finished.results) == 3
     for result in finished.results:
-        assert result.probes == PEOPLE * int(0.3 * PICTURES) * SPLITS
-        assert 0.8 < result.identified / result.probes <= 1
-        assert result.interval == wilson(result.identified, result.probes)
-    missed = [result.probes - result.identified for result in finished.results]
+        assert result.error.n == PEOPLE * int(0.3 * PICTURES) * SPLITS
+        assert result.error.value < 0.2
+    missed = [result.error.hits for result in finished.results]
     assert finished.missed_by_all <= min(missed)
     assert finished.disputed + 3 * finished.missed_by_all <= sum(missed)
 
@@ -53,6 +52,15 @@ def test_every_cloak_meets_every_extractor(finished):
         others = [c.protection_rate for (name, e), c in cells.items() if name == cloak and e != finished.surrogate]
         assert cells[cloak, finished.surrogate].protection_rate > max(others)
         assert len(others) == 2
+
+
+def test_the_surrogate_is_known_by_its_network_although_an_export_of_it_is_evaluated(finished):
+    ran = {ran["name"]: ran for ran in finished.report.environment.extractors}
+    for cloak in CLOAKS:
+        facts = json.loads((finished.sheet.parent / cloak / "cloak.json").read_text())
+        (surrogate,) = (surrogate["digest"] for surrogate in facts["surrogates"])
+        assert [name for name in ran if ran[name]["identity"] == surrogate] == [finished.surrogate]
+        assert surrogate != ran[finished.surrogate]["digest"]
 
 
 def test_pictures_and_sheets_are_there_to_look_at(finished):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from facecure.extractors import packaged
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.extractors.spec import ExtractorSpec, read_spec
 from facecure.report.markdown import markdown
+from facecure.report.model import CellResult, PictureCounts, Report, Unmeasured
 from facecure.report.schema import from_json, to_json
-from facecure.types import Cell, Embeddings, FaceGeometry, Faces, Report
+from facecure.types import Embeddings, FaceGeometry, Faces
 
 PROTOCOLS = ("corrected", "facecure-2021")
 
@@ -64,14 +66,14 @@ def cells(report: Report) -> str:
 
 def reasons(report: Report) -> dict[str, str]:
     """File name → kind of exclusion; each excluded path is listed once."""
-    paths = [entry["path"] for entry in report.excluded]
+    paths = [entry.path for entry in report.excluded]
     assert len(set(paths)) == len(paths)
-    return {Path(entry["path"]).name: entry["reason"].split(":")[0] for entry in report.excluded}
+    return {entry.path.name: entry.reason.split(":")[0] for entry in report.excluded}
 
 
-def counts(cell: Cell) -> dict[str, tuple[int, ...]]:
+def counts(cell: CellResult) -> dict[str, tuple[int, ...]]:
     return {
-        p.identity: (p.probes, p.identified, p.clean_identified, p.enrolled, p.control_probes, p.control_errors)
+        p.identity: (p.probes, p.identified, p.clean.n - p.clean.hits, p.enrolled.n, p.control.n, p.control.hits)
         for p in cell.identities
     }
 
@@ -121,7 +123,7 @@ def test_facecure_2021_counts_what_the_literal_procedure_counts(scene, tmp_path,
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_report_has_the_contracts_fields(scene, protocol):
     data = json.loads(to_json(scene(protocol=protocol)))
-    assert data["schema"] == "facecure.report/1"
+    assert data["schema"] == "facecure.report/2"
     assert data.keys() >= {"schema", "cells", "excluded", "environment"}
     (cell,) = data["cells"]
     assert cell.keys() >= {
@@ -151,19 +153,17 @@ def test_a_whole_report_survives_json(scene, protocol):
 def test_counts_add_up_and_rates_follow_from_them(scene, protocol, splits):
     report = scene(0.45, noise=90.0, protocol=protocol, repeats=splits)
     (cell,) = report.cells
-    assert report.protocol["splits"] == splits == len(cell.split_rates)
+    assert report.protocol.splits == splits == len(cell.split_rates)
     assert [p.probes for p in cell.identities] == [splits * 3] * 6
-    assert [p.enrolled for p in cell.identities] == [splits * 7] * 6
-    assert [p.control_probes for p in cell.identities] == [splits * 3 * 5] * 6
+    assert [p.enrolled.n for p in cell.identities] == [splits * 7] * 6
+    assert [p.control.n for p in cell.identities] == [splits * 3 * 5] * 6
     assert (cell.probes, cell.identified) == tuple(
         sum(getattr(p, k) for p in cell.identities) for k in ("probes", "identified")
     )
     assert 0 < cell.identified < cell.probes, "the scene must be neither trivial nor hopeless"
     assert cell.protection_rate == pytest.approx(1 - cell.identified / cell.probes, abs=1e-15)
-    assert cell.clean_error == pytest.approx(
-        1 - sum(p.clean_identified for p in cell.identities) / cell.probes, abs=1e-15
-    )
-    errors = [p.control_errors / p.control_probes for p in cell.identities]
+    assert cell.clean_error == pytest.approx(sum(p.clean.hits for p in cell.identities) / cell.probes, abs=1e-15)
+    errors = [p.control.value for p in cell.identities]
     assert cell.control_error == pytest.approx(np.mean(errors), abs=1e-15)
     assert cell.identity_mean == pytest.approx(
         np.mean([1 - p.identified / p.probes for p in cell.identities]), abs=1e-15
@@ -186,7 +186,7 @@ def test_cloaks_that_change_nothing_protect_as_much_as_no_cloak(people, make_spe
         clean, {"copy": copied(clean, "copy", "_cloaked", change=1)}, extractors=[make_spec()], protocol=protocol
     ).cells
     assert cell.protection_rate == cell.clean_error > 0
-    assert all(person.identified == person.clean_identified for person in cell.identities)
+    assert all(person.protection == person.clean for person in cell.identities)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -203,21 +203,21 @@ def test_cloaks_and_extractors_make_one_cell_each(people, make_spec):
     assert [(c.cloak, c.extractor) for c in report.cells] == [(c, e) for c in ("zeta", "alpha") for e in ("one", "two")]
     assert counts(report.cells[0]) == counts(report.cells[1])
     assert report.cells[0].protection_rate < report.cells[2].protection_rate
-    assert report.pictures["clean"] == {"identities": 3, "pictures": 18, "found": 18}
+    assert report.pictures["clean"] == PictureCounts(3, 18, 18)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_people_without_cloaks_are_listed_and_stay_in_the_gallery(scene, people, make_spec, tmp_path, protocol):
+def test_people_without_cloaks_stay_in_the_gallery(scene, people, make_spec, tmp_path, protocol):
     scene(noise=90.0)
-    for name in ("person_01", "person_04"):
-        shutil.rmtree(tmp_path / "cloaked" / name)
+    shutil.rmtree(tmp_path / "cloaked" / "person_01")  # never named as protected
+    for picture in (tmp_path / "cloaked" / "person_04").iterdir():
+        picture.write_bytes(b"no picture")
     (cell,) = evaluate(
         tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()], protocol=protocol, repeats=1
     ).cells
     assert [p.identity for p in cell.identities] == ["person_00", "person_02", "person_03", "person_05"]
-    assert [entry["identity"] for entry in cell.unmeasured] == ["person_01", "person_04"]
-    assert all(entry["reason"] for entry in cell.unmeasured)
-    assert {p.control_probes for p in cell.identities} == {3 * 5}
+    assert cell.unmeasured == (Unmeasured("person_04", "no usable cloaked picture"),)
+    assert {p.control.n for p in cell.identities} == {3 * 5}
     assert cell.bootstrap is None  # below five identities
 
 
@@ -228,8 +228,8 @@ def test_a_person_with_too_few_pictures_has_no_rate(people, make_spec, tmp_path)
             path.unlink()
     (cell,) = evaluate(clean, {"c": cloaked}, extractors=[make_spec()]).cells
     assert [p.identity for p in cell.identities] == ["person_00", "person_01"]
-    assert [entry["identity"] for entry in cell.unmeasured] == ["person_02"]
-    assert "probe" in cell.unmeasured[0]["reason"]
+    assert [entry.identity for entry in cell.unmeasured] == ["person_02"]
+    assert "probe" in cell.unmeasured[0].reason
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -256,9 +256,7 @@ def test_one_file_under_two_names_is_excluded_on_both_sides(people, make_spec, p
     shutil.copyfile(cloaked / "person_02" / "photo_000_cloaked.png", cloaked / "person_03" / "photo_007_cloaked.png")
     run = lambda: evaluate(clean, {"c": cloaked}, extractors=[make_spec()], protocol=protocol)  # noqa: E731
     with_duplicates = run()
-    assert [
-        (Path(e["path"]).relative_to(clean.parent), e["reason"].split(":")[0]) for e in with_duplicates.excluded
-    ] == [
+    assert [(e.path.relative_to(clean.parent), e.reason.split(":")[0]) for e in with_duplicates.excluded] == [
         (Path("clean/person_00/photo_002.png"), "duplicate"),
         (Path("clean/person_01/photo_005.png"), "duplicate"),
         (Path("cloaked/person_02/photo_000_cloaked.png"), "duplicate"),
@@ -268,7 +266,7 @@ def test_one_file_under_two_names_is_excluded_on_both_sides(people, make_spec, p
     ]
     assert "person_01" in with_duplicates.excluded[0]["reason"]
     for entry in with_duplicates.excluded:
-        Path(entry["path"]).unlink()
+        entry.path.unlink()
     assert cells(run()) == cells(with_duplicates)
 
 
@@ -323,7 +321,7 @@ def test_a_cloaked_picture_that_is_the_clean_one_is_counted_and_named(scene, mak
     assert [person.identity for person in without.identities] == [f"person_{i:02d}" for i in range(1, 6)]
     assert without.protection_rate == 1 == whole.cells[0].protection_rate
     assert not report.comparisons
-    kinds = [suspect["reason"].partition(":")[0] for suspect in report.suspects]
+    kinds = [suspect.reason.partition(":")[0] for suspect in report.suspects]
     assert kinds[:10] == ["uncloaked"] * 10
     assert "uncloaked" not in kinds[10:]
     assert any("10 suspects (uncloaked)" in warning for warning in report.warnings)
@@ -354,12 +352,12 @@ def test_the_same_picture_twice_is_one(scene, make_spec, tmp_path):
     assert counts(twice.cells[0])["person_00"][0] == counts(once.cells[0])["person_00"][0]
     for i in range(1, 6):
         assert counts(twice.cells[0])[f"person_{i:02d}"][0] == counts(once.cells[0])[f"person_{i:02d}"][0]
-    kinds = [entry["reason"].partition(":")[0] for entry in twice.excluded]
+    kinds = [entry.reason.partition(":")[0] for entry in twice.excluded]
     assert (kinds.count("duplicate"), kinds.count("unpaired")) == (10, 10)
-    assert twice.pictures["clean"] == once.pictures["clean"] | {"found": 70}
+    assert twice.pictures["clean"] == replace(once.pictures["clean"], found=70)
     released = run("facecure-2021")  # to the letter, and said
     assert released.cells[0].identities[0].probes == 6
-    assert [s["reason"].partition(":")[0] for s in released.suspects] == ["duplicate"] * 10
+    assert [s.reason.partition(":")[0] for s in released.suspects] == ["duplicate"] * 10
     assert any("10 suspects (duplicate)" in warning for warning in released.warnings)
     assert released.cells[0].distinct_probes <= 6 * 3 + 3
 
@@ -382,7 +380,7 @@ def test_cloaks_of_one_content_are_of_neither_picture(scene, make_spec, tmp_path
     shutil.copyfile(home / "photo_000_cloaked.png", home / "photo_001_cloaked.png")
     shutil.copyfile(tmp_path / "clean" / "person_00" / "photo_005.png", home / "photo_002_cloaked.png")
     report = evaluate(tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()])
-    said = {Path(entry["path"]).name: entry["reason"] for entry in report.excluded}
+    said = {entry.path.name: entry.reason for entry in report.excluded}
     assert said.keys() == {f"photo_00{k}_cloaked.png" for k in range(3)}
     assert "the cloak of 'photo_001'" in said["photo_000_cloaked.png"]
     assert "the cloak of 'photo_000'" in said["photo_001_cloaked.png"]
@@ -400,7 +398,7 @@ def test_one_person_under_two_names_is_pointed_out(people, make_spec, tmp_path):
         (cloaked / "First Last 00" / f"photo_{k:03d}_cloaked.png").unlink()
     people("others", 12, 3, names="stranger_{:02d}", seed=5)
     report = evaluate(clean, {"c": cloaked}, extractors=[make_spec()], distractors=[tmp_path / "others"], repeats=2)
-    kinds = [(Path(s["path"]).parent.name, s["reason"].partition(":")[0]) for s in report.suspects]
+    kinds = [(s.path.parent.name, s.reason.partition(":")[0]) for s in report.suspects]
     assert [found for found in kinds if found[1] != "near-duplicate"] == [
         ("First_Last_00", "name"),
         ("First_Last_00", "look-alike"),
@@ -422,7 +420,7 @@ def test_distractors_are_enrolled_and_never_searched(people, make_spec):
     assert [p.identity for p in crowded.cells[0].identities] == [p.identity for p in alone.cells[0].identities]
     assert crowded.cells[0].probes == alone.cells[0].probes
     # without noise the eight of each are one picture
-    assert crowded.pictures["distractor"] == {"identities": 4, "pictures": 4, "found": 32}
+    assert crowded.pictures["distractor"] == PictureCounts(4, 4, 32)
 
 
 def test_a_distractor_who_is_one_of_the_people_is_excluded(people, make_spec):
@@ -430,8 +428,8 @@ def test_a_distractor_who_is_one_of_the_people_is_excluded(people, make_spec):
     run = lambda *d: evaluate(clean, {"c": cloaked}, extractors=[make_spec()], distractors=d, repeats=2)  # noqa: E731
     alone = run()
     report = run(people("others", 4, 1, seed=5), people("more", 3, 1, seed=6))
-    assert [entry["reason"].split(":")[0] for entry in report.excluded] == ["distractor"] * 6
-    assert report.pictures["distractor"] == {"identities": 1, "pictures": 1, "found": 1}
+    assert [entry.reason.split(":")[0] for entry in report.excluded] == ["distractor"] * 6
+    assert report.pictures["distractor"] == PictureCounts(1, 1, 1)
     assert report.cells[0].probes == alone.cells[0].probes
 
 
@@ -467,8 +465,8 @@ def test_broken_pictures_are_listed_and_move_no_number(scene, people, make_spec,
     damaged = run()
     assert cells(damaged) == cells(whole)
     assert reasons(damaged) == {Path(name).name: "unreadable" for name in broken}
-    assert {str(Path(entry["path"]).relative_to(tmp_path)) for entry in damaged.excluded} == broken.keys()
-    assert damaged.pictures["clean"] == whole.pictures["clean"] | {"found": 63}
+    assert {str(entry.path.relative_to(tmp_path)) for entry in damaged.excluded} == broken.keys()
+    assert damaged.pictures["clean"] == replace(whole.pictures["clean"], found=63)
 
 
 def test_a_clean_picture_of_a_cloaked_person_without_cloak_is_listed_and_stays_a_probe(scene, make_spec, tmp_path):
@@ -476,8 +474,8 @@ def test_a_clean_picture_of_a_cloaked_person_without_cloak_is_listed_and_stays_a
     (tmp_path / "cloaked" / "person_00" / "photo_003_cloaked.png").unlink()
     report = evaluate(tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()], repeats=1)
     (entry,) = report.excluded
-    assert entry["path"] == str(tmp_path / "clean" / "person_00" / "photo_003.png")
-    assert entry["reason"].startswith("unpaired: no cloak counterpart")
+    assert entry.path == tmp_path / "clean" / "person_00" / "photo_003.png"
+    assert entry.reason.startswith("unpaired: no cloak counterpart")
     assert report.cells[0].probes == whole.cells[0].probes
 
 
@@ -499,7 +497,7 @@ def test_a_cloak_whose_pictures_break_more_often_than_clean_ones_is_warned_of(sc
 
 def test_unproven_weights_are_warned_of_and_proven_ones_are_not(scene, make_spec, tmp_path):
     report = scene(repeats=1)
-    sha256 = report.environment["extractors"][0]["weights_sha256"]
+    sha256 = report.environment.extractors[0]["weights_sha256"]
     (warning,) = [text for text in report.warnings if "at random" not in text]
     assert "blocks" in warning
     assert "sha256" in warning
@@ -513,7 +511,7 @@ def test_unproven_weights_are_warned_of_and_proven_ones_are_not(scene, make_spec
 def test_facecure_2021_says_that_it_has_one_split(scene, repeats, warned):
     report = scene(protocol="facecure-2021", repeats=repeats)
     assert any("facecure-2021 has exactly one split" in warning for warning in report.warnings) == warned
-    assert report.protocol["splits"] == len(report.cells[0].split_rates) == 1
+    assert report.protocol.splits == len(report.cells[0].split_rates) == 1
 
 
 MISTAKES = {
@@ -562,7 +560,7 @@ def test_a_name_of_the_zoo_brings_year_training_set_and_terms_into_the_report(pe
     monkeypatch.setattr(catalogue, "zoo", lambda: {"plain": entry})
     monkeypatch.setenv("FACECURE_MODELS", str(tmp_path / "models"))
     report = evaluate(people(), {"c": people("cloaked", suffix="_cloaked")}, extractors=["plain"])
-    (ran,) = report.environment["extractors"]
+    (ran,) = report.environment.extractors
     known = {key: ran[key] for key in ("name", "year", "training_set", "data_terms", "licence", "sha256_from")}
     assert list(known.values()) == ["plain", 2026, "drawn people", "none", "Apache-2.0", "first use"]
     assert ran["weights_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
@@ -628,7 +626,7 @@ def test_an_extractor_may_be_any_object_with_the_protocols_methods(people, make_
     report = evaluate(clean, {"c": cloaked}, extractors=ready, protocol="facecure-2021")
     assert [cell.extractor for cell in report.cells] == ["colour", "blocks"]
     assert [counts(cell) for cell in report.cells] == [literal(clean, cloaked, colour), literal(clean, cloaked, blocks)]
-    assert report.environment["extractors"][0] == Colour.what_ran
+    assert report.environment.extractors[0] == Colour.what_ran
     assert not any("colour" in warning for warning in report.warnings)
 
 
@@ -694,9 +692,9 @@ def test_real_cloaks_protect_real_people(assets, tmp_path):
     assert len(report.cells) == len(cloaks) * len(specs)
     assert all(cell.probes > 0 for cell in report.cells)
     assert any(cell.protection_rate > cell.clean_error for cell in report.cells)
-    kinds = {entry["reason"].split(":")[0] for entry in report.excluded}
+    kinds = {entry.reason.split(":")[0] for entry in report.excluded}
     assert kinds <= {"unpaired", "no face", "duplicate", "unreadable"}
-    found = sum(count["found"] for count in report.pictures.values())
-    used = sum(count["pictures"] for count in report.pictures.values())
-    dropped = {entry["path"] for entry in report.excluded if not entry["reason"].startswith("unpaired: no ")}
+    found = sum(count.found for count in report.pictures.values())
+    used = sum(count.pictures for count in report.pictures.values())
+    dropped = {entry.path for entry in report.excluded if not entry.reason.startswith("unpaired: no ")}
     assert found - used <= len(dropped), "every picture that takes no part is listed"

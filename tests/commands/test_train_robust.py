@@ -57,7 +57,7 @@ def test_the_result_is_an_extractor_named_after_its_parents(parent, public, peop
     cloaks = {"shift": people("mine-cloaked", 2, 8, suffix="_cloaked", shift=0.6)}
     report = evaluate(clean, cloaks, extractors=[str(file)], scenario="adaptive", repeats=2)
     assert report.cells[0].scenario == "adaptive"
-    assert report.environment["extractors"][0]["sha256_enforced"] is True
+    assert report.environment.extractors[0]["sha256_enforced"] is True
     moved = tmp_path / "elsewhere"  # handed to somebody else
     moved.mkdir()
     for one in (file, spec.weights):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -259,6 +260,14 @@ def test_a_byte_order_mark_before_it_is_no_part_of_it(write):
     before = read_spec(file)
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
     assert read_spec(file) == before
+
+
+def test_identity_is_of_the_network_whatever_runs_it_and_whatever_it_was_exported_to(write):
+    torch = read_spec(write(CONTRACT))
+    export = replace(torch, exported_from=torch.digest(SHA256))
+    assert torch.identity(SHA256) == export.identity("0" * 64) == torch.digest(SHA256)
+    assert torch.identity("0" * 64) != torch.identity(SHA256)
+    assert torch.identity(SHA256) != torch.digest(SHA256, "bf16")
 
 
 def test_digest_does_not_depend_on_where_the_files_lie(write, tmp_path):

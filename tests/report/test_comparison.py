@@ -55,13 +55,13 @@ SAMPLES = [Sample(name, Path(f"{name}{i}.png"), str(i)) for name, count in PEOPL
 
 def outcomes(protected: dict[str, set[int]], splits: int = 2, shift: int = 0) -> list[list[Outcome]]:
     """Every picture a probe in every split; `shift` stands for copies of them at other rows."""
-    found = []
+    people = []
     for name in PEOPLE:
         rows = [row for row, sample in enumerate(SAMPLES) if sample.identity == name]
         hits = [row + shift for i, row in enumerate(rows) if i not in protected.get(name, set())]
         shifted = tuple(row + shift for row in rows)
-        found.append(Outcome(name, len(rows), len(hits), enrolled=3, probe_rows=shifted, identified_rows=tuple(hits)))
-    return [found] * splits
+        people.append(Outcome(name, len(rows), len(hits), enrolled=3, probe_rows=shifted, identified_rows=tuple(hits)))
+    return [people] * splits
 
 
 def test_probes_are_paired_by_person_and_key():
@@ -72,25 +72,25 @@ def test_probes_are_paired_by_person_and_key():
         ("lowkey", "new"): outcomes({}),
     }
     tests = compare_all(cells, SAMPLES * 2)
-    assert [(t["cloaks"], t["extractors"]) for t in tests] == [
-        (["fawkes", "lowkey"], ["old"]), (["fawkes"], ["old", "new"]), (["lowkey"], ["old", "new"]),
-        (["fawkes", "lowkey"], ["new"]),
+    assert [(t.cloaks, t.extractors) for t in tests] == [
+        (("fawkes", "lowkey"), ("old",)), (("fawkes",), ("old", "new")), (("lowkey",), ("old", "new")),
+        (("fawkes", "lowkey"), ("new",)),
     ]  # fmt: skip
     first = tests[0]
-    assert (first["probes"], first["identities"]) == (12, 3)
-    assert (first["first"], first["second"]) == (1, 4)
-    assert first["difference"] == pytest.approx((1 - 4) / 12)
-    assert first["mcnemar"] == pytest.approx(binomtest(1, 5).pvalue)
-    assert first["clustered"] == sign_change([2 * (1 - 2), 2 * -1, 2 * -1]) == 0.25
-    assert tests[1]["difference"] == 0
-    assert tests[1]["clustered"] == tests[1]["mcnemar"] == 1.0
-    assert [t["holm"] for t in tests] == holm([t["clustered"] for t in tests])
+    assert (first.probes, first.identities) == (12, 3)
+    assert (first.first, first.second) == (1, 4)
+    assert first.difference == pytest.approx((1 - 4) / 12)
+    assert first.mcnemar == pytest.approx(binomtest(1, 5).pvalue)
+    assert first.clustered == sign_change([2 * (1 - 2), 2 * -1, 2 * -1]) == 0.25
+    assert tests[1].difference == 0
+    assert tests[1].clustered == tests[1].mcnemar == 1.0
+    assert [t.holm for t in tests] == holm([t.clustered for t in tests])
 
 
 def test_people_without_a_gallery_and_cells_without_common_probes_are_left_out():
     nobody = [[Outcome("Ann", 2, 0, enrolled=0, probe_rows=(0, 1))]]
     other = [[Outcome("Dan", 1, 1, enrolled=1, probe_rows=(4,), identified_rows=(4,))]]
     ann = [[Outcome("Ann", 2, 1, enrolled=1, probe_rows=(0, 1), identified_rows=(0,))]]
-    assert compare_all({("a", "x"): nobody, ("b", "x"): ann}, SAMPLES) == []
-    assert compare_all({("a", "x"): ann, ("b", "x"): other}, SAMPLES) == []
-    assert compare_all({}, SAMPLES) == []
+    assert compare_all({("a", "x"): nobody, ("b", "x"): ann}, SAMPLES) == ()
+    assert compare_all({("a", "x"): ann, ("b", "x"): other}, SAMPLES) == ()
+    assert compare_all({}, SAMPLES) == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -12,10 +13,12 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from facecure.report.markdown import code, markdown, plain
+from facecure.report.model import PictureCounts, Unmeasured
 from facecure.report.terminal import terminal
 from facecure.report.timeline import timeline_svg
+from facecure.types import Exclusion
 
-from .test_markdown import ANN, CELL, RAN, REPORT
+from .examples import ANN, CELL, RAN, REPORT
 
 FOREIGN = [
     "<img src=x onerror=alert(1)>",
@@ -44,14 +47,14 @@ def reader() -> MarkdownIt:
 def report_with(text: str):
     person = replace(ANN, identity=text, revealed_by=(replace(ANN.revealed_by[0], path=text),))
     cell = replace(
-        CELL, cloak=text, extractor=text, identities=(person,), unmeasured=({"identity": text, "reason": text},),
+        CELL, cloak=text, extractor=text, identities=(person,), unmeasured=(Unmeasured(text, text),),
         year=2020,
     )  # fmt: skip
     ran = RAN | {"name": text, "licence": text, "training_set": text}
     return replace(
-        REPORT, cells=(cell,), warnings=(text,), excluded=({"path": text, "reason": text},),
-        pictures={text: {"identities": 1, "pictures": 1, "found": 1}},
-        environment=REPORT.environment | {"extractors": [ran]},
+        REPORT, cells=(cell,), warnings=(text,), excluded=(Exclusion(Path(text), text),),
+        pictures={text: PictureCounts(1, 1, 1)},
+        environment=replace(REPORT.environment, extractors=(ran,)),
     )  # fmt: skip
 
 

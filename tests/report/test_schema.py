@@ -11,35 +11,17 @@ from pathlib import Path
 import pytest
 
 from facecure.errors import InputError
-from facecure.report.schema import from_json, read_report, to_json, write_report
-from facecure.types import Cell, IdentityResult, Report, RevealedBy
+from facecure.report.model import Rate
+from facecure.report.schema import SCHEMA, from_json, read_report, to_json, write_report
 
-ANN = IdentityResult(
-    "Ann | Ñandú", 10, 4, 9, (0.3126, 0.8318), 14, 12, 20, 1, (RevealedBy("a/1.png", 3, 1), RevealedBy("a/2.png", 1, 1))
-)
-BOB = IdentityResult("Bob", 1, 0, 1, None, 0, 0, 0, 0, ())
-CELL = Cell(
-    "fawkes", "arcface", "nn", "baseline", "corrected", 0.1 + 0.2, 11, 4, (0.35, 1 / 3), (0.1, 0.9), 0.8,
-    (0.5, None, 0.7), 0.1, 0.05, 1 / 7, (ANN, BOB), ({"identity": "Cid", "reason": "no probe"},),
-    other_people=4, other_pictures=17, chance=0.2, uncloaked=("a/1.png",),
-)  # fmt: skip
-UNMEASURED = Cell(
-    "lowkey", "arcface", "nn", "baseline", "corrected", None, 0, 0, None, None, None, (None,), None, None, None, (), ()
-)
-REPORT = Report(
-    cells=(CELL, UNMEASURED),
-    protocol={"name": "corrected", "splits": 3, "seed": 0, "notes": ["a", "b"]},
-    pictures={"clean": {"identities": 2, "pictures": 30, "found": 31}},
-    excluded=({"path": "b/ö.jpg", "reason": 'unreadable: "\\"\n'},),
-    suspects=({"path": "a/1.png", "reason": "uncloaked: x"},),
-    warnings=("one", "two"),
-    environment={"detector": None, "versions": {"numpy": "2.0"}, "seconds": {"embed": 0.125}, "cuda_built": False},
-)
+from .examples import ENVIRONMENT, FULL, REPORT, UNMEASURED
+
 REPORTS = {
-    "full": REPORT,
+    "full": FULL,
+    "short": REPORT,
     "no cells": replace(REPORT, cells=()),
-    "nothing": Report((), {}, {}, (), (), {}),
     "nobody measured": replace(REPORT, cells=(UNMEASURED,), excluded=(), warnings=()),
+    "no detector": replace(REPORT, environment=replace(ENVIRONMENT, detector=None, extractors=())),
 }
 
 
@@ -54,15 +36,33 @@ def test_a_report_comes_back_as_it_was(tmp_path, name):
 
 
 def test_the_json_has_the_contracts_layout():
-    data = json.loads(to_json(REPORT), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert data["schema"] == "facecure.report/1"
+    data = json.loads(to_json(FULL), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert data["schema"] == SCHEMA == "facecure.report/2"
+    assert data["date"] == "2026-11-27T00:52:15+00:00"
     cell = data["cells"][0]
-    assert (cell["cloak"], cell["extractor"], cell["probes"], cell["identified"]) == ("fawkes", "arcface", 11, 4)
-    assert cell["protection_rate"] == 0.1 + 0.2
-    assert cell["interval"] == [0.35, 1 / 3]
-    assert cell["identities"][0]["revealed_by"][0] == {"path": "a/1.png", "probes": 3, "alone": 1}
-    assert data["cells"][1]["interval"] is None
+    assert (cell["cloak"], cell["extractor"], cell["year"], cell["white_box"]) == ("fawkes", "arcface", 2018, True)
+    # every key of /1
+    assert (cell["probes"], cell["identified"], cell["protection_rate"]) == (18, 10, 8 / 18)
+    assert (cell["clean_error"], cell["control_error"], cell["enrolled_error"]) == (1 / 18, 1 / 20, 7 / 24)
+    assert cell["interval"] == list(Rate(8, 18).wilson)
+    assert cell["exact"] == list(Rate(8, 18).exact)
+    assert cell["split_rates"] == [0.5, 0.375]
+    assert cell["bootstrap"] == [0.1 + 0.2, 1 / 3]
+    person = cell["identities"][0]
+    assert person.pop("interval") == list(Rate(6, 10).wilson)
+    assert person.pop("exact") == list(Rate(6, 10).exact)
+    assert person == {
+        "identity": "Ann", "probes": 10, "identified": 4, "clean_identified": 9, "enrolled": 14,
+        "enrolled_identified": 7, "control_probes": 20, "control_errors": 1,
+        "revealed_by": [
+            {"path": "ann/1.png", "probes": 3, "alone": 1}, {"path": "ann/2.png", "probes": 1, "alone": 1}
+        ],
+    }  # fmt: skip
     assert data["excluded"] == [{"path": "b/ö.jpg", "reason": 'unreadable: "\\"\n'}]
+    # and of /2
+    for name, rate in {"clean": Rate(1, 18), "control": Rate(1, 20), "enrolled": Rate(7, 24)}.items():
+        assert cell[name] == {"hits": rate.hits, "n": rate.n, "rate": rate.value, "interval": list(rate.wilson)}
+    assert data["cells"][1]["clean"] == {"hits": 0, "n": 0, "rate": None, "interval": None}
 
 
 def test_equal_reports_give_equal_text():
@@ -73,9 +73,23 @@ def damaged(**change: object) -> str:
     return json.dumps(json.loads(to_json(REPORT)) | change)
 
 
-def in_cell(**change: object) -> str:
+def in_cell(*removed: str, **change: object) -> str:
     data = json.loads(to_json(REPORT))
     data["cells"][0] |= change
+    for key in removed:
+        del data["cells"][0][key]
+    return json.dumps(data)
+
+
+def in_person(**change: object) -> str:
+    data = json.loads(to_json(REPORT))
+    data["cells"][0]["identities"][0] |= change
+    return json.dumps(data)
+
+
+def in_environment(**change: object) -> str:
+    data = json.loads(to_json(REPORT))
+    data["environment"] |= change
     return json.dumps(data)
 
 
@@ -86,22 +100,27 @@ def without(key: str) -> str:
 
 
 DAMAGE = {
-    "another schema": (damaged(schema="facecure.report/2"), "facecure.report/2.*facecure.report/1"),
-    "no schema": (without("schema"), "schema None.*facecure.report/1"),
-    "empty": ("", "no report"),
-    "truncated": (to_json(REPORT)[:-20], "no report"),
-    "text": ("hello", "no report"),
-    "a list": ("[]", "no report"),
-    "a number": ("1", "no report"),
-    "null": ("null", "no report"),
-    "no cells": (without("cells"), "no report.*cells"),
-    "no environment": (without("environment"), "no report.*environment"),
-    "more than a report has": (damaged(more=1), "no report.*more"),
-    "cells is null": (damaged(cells=None), "no report"),
-    "warnings is null": (damaged(warnings=None), "no report"),
-    "a cell with more": (in_cell(more=1), "no report.*more"),
-    "a person with less": (in_cell(identities=[{"identity": "Ann"}]), "no report"),
-    "a picture with less": (in_cell(identities=[{"revealed_by": [{"path": "x"}]}]), "no report"),
+    "a later schema": (damaged(schema="facecure.report/3"), "facecure.report/3.*facecure.report/2.*facecure.report/1"),
+    "no schema": (without("schema"), "schema None.*facecure.report/2"),
+    "empty": ("", "not a report"),
+    "truncated": (to_json(REPORT)[:-20], "not a report"),
+    "text": ("hello", "not a report"),
+    "a list": ("[]", "not a report"),
+    "a number": ("1", "not a report"),
+    "null": ("null", "not a report"),
+    "no cells": (without("cells"), "not a report.*cells"),
+    "no environment": (without("environment"), "not a report.*environment"),
+    "cells is null": (damaged(cells=None), "not a report"),
+    "warnings is null": (damaged(warnings=None), "not a report.*report.warnings is None"),
+    "a warning is a number": (damaged(warnings=["x", 3]), r"report.warnings\[1\] is 3, not of type str"),
+    "seed is true": (damaged(protocol={"name": "x", "splits": 1, "seed": True}), "report.protocol.seed is True"),
+    "the detector is a path": (in_environment(detector="yunet.onnx"), "report.environment.detector is 'yunet.onnx'"),
+    "an interval of one": (in_cell(bootstrap=[0.5]), r"report.cells\[0\].bootstrap has 1 entries, not 2"),
+    "a cell without a name": (in_cell("cloak"), "not a report.*cloak"),
+    "a person with less": (in_cell(identities=[{"identity": "Ann"}]), "not a report.*probes"),
+    "a picture with less": (in_cell(identities=[{"revealed_by": [{"path": "x"}]}]), "not a report"),
+    "more found than searched": (in_person(identified=11), "not a report.*-1 hits in 10 trials"),
+    "half a search": (in_person(control_errors=0.5), "control.hits is 0.5, not of type int"),
 }
 
 
@@ -143,12 +162,47 @@ def test_a_run_killed_while_writing_keeps_the_earlier_report(tmp_path, monkeypat
     assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
 
 
-def test_a_report_of_an_earlier_version_is_read(tmp_path):
+def places(data: dict) -> list[dict]:
+    """Every object of a full report that is a dataclass."""
+    cell, environment = data["cells"][0], data["environment"]
+    person = cell["identities"][0]
+    return [
+        data, cell, cell["clean"], cell["splits"][0], cell["unmeasured"][0], person, person["revealed_by"][0],
+        data["protocol"], data["pictures"]["clean"], data["excluded"][0], data["suspects"][0], data["comparisons"][0],
+        environment, environment["detector"],
+    ]  # fmt: skip
+
+
+def test_what_a_later_version_adds_is_skipped():
+    data = json.loads(to_json(FULL))
+    for place in places(data):
+        place["of a later version"] = {"anything": [1, None]}
+    assert from_json(json.dumps(data)) == FULL
+
+
+def test_what_an_earlier_version_did_not_have_takes_its_default():
+    data = json.loads(to_json(FULL))
+    for place, optional in (
+        (data, ("comparisons", "suspects")),
+        (data["cells"][0], ("year", "white_box", "bootstrap", "chance", "uncloaked", "other_people", "other_pictures")),
+        (data["environment"], ("threads_by", "platform", "recognisers")),
+    ):
+        for key in optional:
+            del place[key]
+    cell = replace(
+        FULL.cells[0], year=None, white_box=None, bootstrap=None, chance=None, uncloaked=(), other_people=0,
+        other_pictures=0,
+    )  # fmt: skip
+    assert from_json(json.dumps(data)) == replace(
+        FULL,
+        cells=(cell, *FULL.cells[1:]),
+        comparisons=(),
+        suspects=(),
+        environment=replace(ENVIRONMENT, threads_by=""),
+    )
+
+
+def test_counts_are_read_and_rates_are_not():
     data = json.loads(to_json(REPORT))
-    del data["suspects"]
-    for cell in data["cells"]:
-        for key in ("other_people", "other_pictures", "chance", "uncloaked"):
-            del cell[key]
-    older = {"other_people": 0, "other_pictures": 0, "chance": None, "uncloaked": ()}
-    cells = tuple(replace(cell, **older) for cell in REPORT.cells)
-    assert from_json(json.dumps(data)) == replace(REPORT, cells=cells, suspects=())
+    data["cells"][0] |= {"protection_rate": 0.99, "probes": 1, "clean": {"hits": 9, "n": 9}}
+    assert from_json(json.dumps(data)) == REPORT

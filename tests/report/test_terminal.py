@@ -2,48 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from facecure.report.model import Protocol, Report, RevealedBy
 from facecure.report.terminal import terminal
-from facecure.types import Cell, IdentityResult, Report, RevealedBy
+from facecure.types import Exclusion, Suspect
 
-ANN = IdentityResult("Ann", 18, 10, 17, (0.2456, 0.6628), 14, 7, 20, 1, (RevealedBy("deep/ann/1.png", 4, 3),))
-CELL = Cell(
-    "fawkes-v1.0", "xiaoccer_mfn", "nn", "baseline", "corrected", 8 / 18, 18, 10, (0.2456, 0.6628), None, 0.425,
-    (0.5, 0.4), 1 / 18, 0.05, 0.5, (ANN,), (),
-)  # fmt: skip
-UNMEASURED = Cell(
-    "lowkey",
-    "xiaoccer_mfn",
-    "nn",
-    "baseline",
-    "corrected",
-    None,
-    0,
-    0,
-    None,
-    None,
-    None,
-    (None,),
-    None,
-    None,
-    None,
-    (),
-    (),
+from . import examples
+
+ANN = replace(examples.ANN, revealed_by=(RevealedBy("deep/ann/1.png", 4, 3),))
+BOB = replace(examples.BOB, revealed_by=())
+CELL = replace(
+    examples.CELL,
+    cloak="fawkes-v1.0",
+    extractor="xiaoccer_mfn",
+    identities=(ANN, BOB),
 )
-REPORT = Report(
+UNMEASURED = replace(examples.UNMEASURED, extractor="xiaoccer_mfn")
+REPORT = replace(
+    examples.REPORT,
     cells=(CELL, UNMEASURED),
-    protocol={"name": "corrected", "splits": 2, "seed": 0, "notes": []},
-    pictures={},
+    protocol=Protocol("corrected", 2, 0),
     excluded=tuple(
-        {"path": f"{i}.jpg", "reason": r} for i, r in enumerate(["no face: none", "unreadable: x", "unreadable: y"])
+        Exclusion(Path(f"{i}.jpg"), reason)
+        for i, reason in enumerate(["no face: none", "unreadable: x", "unreadable: y"])
     ),
-    warnings=("mind this",),
-    environment={},
 )
 SHOWN = ("fawkes-v1.0", "xiaoccer_mfn", "44.4 %", "10 of 18", "24.6-66.3 %", "5.6 %", "5.0 %")
 
@@ -90,7 +79,7 @@ def test_the_weakest_picture_exclusions_and_warnings_follow():
 
 def test_one_probe_is_one_and_what_is_not_cloaked_is_called_so():
     person = replace(ANN, revealed_by=(RevealedBy("deep/ann/1.png", 4, 1),))
-    cell = replace(CELL, identities=(person,), uncloaked=("deep/ann/1.png", "deep/ann/2.png"))
+    cell = replace(CELL, identities=(person, BOB), uncloaked=("deep/ann/1.png", "deep/ann/2.png"))
     text = shown(replace(REPORT, cells=(cell,)))
     assert "1.png (not cloaked) alone reveals 1 probe;" in text
     assert "fawkes-v1.0 (2 not cloaked)" in text
@@ -102,26 +91,28 @@ def test_who_else_is_in_the_gallery_is_one_line_where_it_is_the_same():
     text = shown(replace(REPORT, cells=(one, replace(other, other_pictures=500), replace(one, extractor="x"))))
     assert line_with(text, "522").strip() == "In the gallery of a: 29 other people, 522 pictures"
     assert line_with(text, "500").strip() == "In the gallery of b: 29 other people, 500 pictures"
+    alone = replace(CELL, other_people=1, other_pictures=1)
+    assert "In the gallery: 1 other person, 1 picture\n" in re.sub(" +\n", "\n", shown(replace(REPORT, cells=(alone,))))
     assert "In the gallery" not in shown(replace(REPORT, cells=(UNMEASURED,)))
 
 
 def test_suspects_are_counted_by_kind():
-    found = tuple({"path": "x", "reason": f"{kind}: y"} for kind in ("name", "uncloaked", "uncloaked"))
-    assert line_with(shown(replace(REPORT, suspects=found)), "Suspects").strip() == "Suspects: 2 uncloaked, 1 name"
+    suspects = tuple(Suspect(Path("x"), f"{kind}: y") for kind in ("name", "uncloaked", "uncloaked"))
+    assert line_with(shown(replace(REPORT, suspects=suspects)), "Suspects").strip() == "Suspects: 2 uncloaked, 1 name"
     assert "Suspects" not in shown(REPORT)
 
 
 @pytest.mark.parametrize("splits", [1, 2])
 def test_the_title_names_protocol_and_splits(splits):
-    text = shown(replace(REPORT, protocol=REPORT.protocol | {"splits": splits}))
+    text = shown(replace(REPORT, protocol=replace(REPORT.protocol, splits=splits)))
     assert f"(corrected, {splits} split{'s' if splits > 1 else ''}, 1-NN)" in text
 
 
 @pytest.mark.parametrize("odd", ["[red]x[/red]", "[/]", "x[1]", "ü × 你"])
 def test_odd_names_are_shown_as_they_are(odd):
-    cell = replace(CELL, cloak=odd, extractor=odd, identities=(replace(ANN, revealed_by=(RevealedBy(odd, 4, 3),)),))
-    excluded = ({"path": "x", "reason": f"{odd}: y"},)
-    text = shown(Report((cell,), REPORT.protocol, {}, excluded, (odd,), {}))
+    cell = replace(CELL, cloak=odd, extractor=odd, identities=(replace(ANN, revealed_by=(RevealedBy(odd, 4, 3),)), BOB))
+    excluded = (Exclusion(Path("x"), f"{odd}: y"),)
+    text = shown(replace(REPORT, cells=(cell,), excluded=excluded, warnings=(odd,)))
     assert line_with(text, "10 of 18").count(odd) == 2
     assert f"Warning: {odd}" in text
     assert f"1 {odd}" in text

@@ -7,23 +7,34 @@ from xml.etree import ElementTree
 
 import pytest
 
+from facecure.report.model import CellResult, IdentityResult, Rate
 from facecure.report.timeline import timeline_svg
-from facecure.types import Cell, Report
+
+from .examples import REPORT
 
 SVG = "{http://www.w3.org/2000/svg}"
-CELL = Cell(
-    "fawkes <1>", "old & good", "nn", "oblivious", "corrected", 0.75, 20, 5, (0.5, 0.9), None, None, (0.75,), 0.1,
-    None, None, (), (), year=2018, white_box=True,
+PERSON = IdentityResult(
+    identity="Ann", protection=Rate(15, 20), clean=Rate(2, 20), control=Rate(0, 0), enrolled=Rate(0, 0)
+)
+CELL = CellResult(
+    cloak="fawkes <1>", extractor="old & good", protocol="corrected", scenario="oblivious", identities=(PERSON,),
+    year=2018, white_box=True,
 )  # fmt: skip
+
+
+def with_rate(cell: CellResult, hits: int) -> CellResult:
+    return replace(cell, identities=(replace(PERSON, protection=Rate(hits, 20)),))
+
+
 CELLS = (
-    replace(CELL, extractor="new", year=2021, protection_rate=0.05, interval=(0.0, 0.2), white_box=False),
+    with_rate(replace(CELL, extractor="new", year=2021, white_box=False), 1),
     CELL,
-    replace(CELL, cloak="lowkey", protection_rate=1.0, interval=None, clean_error=None, white_box=None),
+    with_rate(replace(CELL, cloak="lowkey", white_box=None), 20),
 )
 
 
-def drawn(*cells: Cell) -> ElementTree.Element:
-    return ElementTree.fromstring(timeline_svg(Report(cells, {}, {}, (), (), {})))
+def drawn(*cells: CellResult) -> ElementTree.Element:
+    return ElementTree.fromstring(timeline_svg(replace(REPORT, cells=cells)))
 
 
 def marks(root: ElementTree.Element) -> list[tuple[str, float, float]]:
@@ -53,12 +64,12 @@ def test_marks_stand_by_year_and_rate():
 
 
 def test_white_boxes_are_squares_and_the_legend_says_so():
-    text = timeline_svg(Report(CELLS, {}, {}, (), (), {}))
+    text = timeline_svg(replace(REPORT, cells=CELLS))
     assert "white box" in text
-    assert "white box" not in timeline_svg(Report((CELLS[0],), {}, {}, (), (), {}))
+    assert "white box" not in timeline_svg(replace(REPORT, cells=CELLS[:1]))
     assert "clean error" in text
 
 
 def test_without_years_or_rates_there_is_no_figure():
-    for cells in ((), (replace(CELL, year=None),), (replace(CELL, protection_rate=None),)):
-        assert timeline_svg(Report(cells, {}, {}, (), (), {})) is None
+    for cells in ((), (replace(CELL, year=None),), (replace(CELL, identities=()),)):
+        assert timeline_svg(replace(REPORT, cells=cells)) is None

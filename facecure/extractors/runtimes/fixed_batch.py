@@ -69,6 +69,7 @@ class FixedBatchExtractor:
             "sha256_enforced": spec.sha256 is not None,
             "sha256_from": spec.sha256_from if spec.sha256 else None,
             "digest": self.digest,
+            "identity": spec.identity(self.weights_sha256),
             "preprocessing": spec.preprocessing(),
             **self._runtime(),
             "precision": self.precision,
