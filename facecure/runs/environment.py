@@ -67,9 +67,9 @@ def _simd(build: dict[str, Any]) -> str:
     return f"{build['simd']}, scan in {build['scan']}{chosen}"
 
 
-def _cpu_flags() -> list[str]:
+def _cpu_flags() -> tuple[str, ...]:
     """Return the vector instruction sets that the processor reports."""
-    return [flag for flag in _cpu_info("flags").split() if flag.startswith(("sse4", "avx", "fma", "f16c", "amx"))]
+    return tuple(flag for flag in _cpu_info("flags").split() if flag.startswith(("sse4", "avx", "fma", "f16c", "amx")))
 
 
 def _cpu_info(key: str) -> str:

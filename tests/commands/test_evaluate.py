@@ -171,7 +171,7 @@ def test_counts_add_up_and_rates_follow_from_them(scene, protocol, splits):
     assert np.mean(cell.split_rates) == pytest.approx(cell.protection_rate, abs=1e-15)  # splits are of equal size
     for counted in (cell, *cell.identities):
         wilson = binomtest(counted.probes - counted.identified, counted.probes).proportion_ci(method="wilson")
-        assert counted.interval == pytest.approx((wilson.low, wilson.high), abs=1e-12)
+        assert counted.protection.wilson == pytest.approx((wilson.low, wilson.high), abs=1e-12)
     for person in cell.identities:
         assert sum(r.probes for r in person.revealed_by) == person.identified
         assert all(0 <= r.alone <= r.probes for r in person.revealed_by)
@@ -264,7 +264,7 @@ def test_one_file_under_two_names_is_excluded_on_both_sides(people, make_spec, p
         (Path("cloaked/person_00/photo_002_cloaked.png"), "unpaired"),
         (Path("cloaked/person_01/photo_005_cloaked.png"), "unpaired"),
     ]
-    assert "person_01" in with_duplicates.excluded[0]["reason"]
+    assert "person_01" in with_duplicates.excluded[0].reason
     for entry in with_duplicates.excluded:
         entry.path.unlink()
     assert cells(run()) == cells(with_duplicates)
