@@ -28,7 +28,8 @@ from facecure.protocols.usable import count_pictures, never_cloaked, uncloaked, 
 from facecure.recognisers.nearest import NearestNeighbour
 from facecure.recognisers.registry import RECOGNISERS, Recogniser, RecogniserName, Training
 from facecure.report.comparison import compare_all
-from facecure.report.model import CellKey, CellResult, DetectorRan, Environment, PictureCounts, Protocol, Report
+from facecure.report.model import CellKey, CellResult, Report
+from facecure.report.provenance import DetectorRan, Environment, PictureCounts, Protocol
 from facecure.report.summary import summarise
 from facecure.runs.environment import environment
 from facecure.threads import thread_limit

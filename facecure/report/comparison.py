@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb
 
 import numpy as np
 
-from facecure.report.model import Comparison
 from facecure.types import I64, Bool, Outcome, Sample
 
 _Protected = tuple[I64, Bool]  # probes by number, and whether each is protected
@@ -17,6 +16,27 @@ Outcomes = Sequence[Sequence[Outcome]]  # one sequence per split
 _ENUMERATED = 16  # identities up to which all sign changes are counted, 2^16
 _DRAWN = 100_000
 _BLOCK = 10_000  # of those, held at a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two cloaks against one extractor, or one cloak against two, tested on the probes that both searched.
+
+    `first` and `second` count the distinct probes that only that one protects; `difference` is that of the protection
+    rates over all splits. P-values: `mcnemar`, exact, as if probes were independent; `clustered`, exact under exchange
+    of the two within whole people; `holm`, the clustered one adjusted for all comparisons of the report.
+    """
+
+    cloaks: tuple[str, ...]
+    extractors: tuple[str, ...]
+    probes: int
+    identities: int
+    first: int
+    second: int
+    difference: float
+    mcnemar: float
+    clustered: float
+    holm: float
 
 
 def compare_all(outcomes: Mapping[tuple[str, str], Outcomes], samples: Sequence[Sample]) -> tuple[Comparison, ...]:

@@ -69,7 +69,7 @@ def _reading(report: Report) -> str:
         )
     lines.append(unseen(report))
     if any(cell.white_box for cell in report.cells):
-        lines.append("White box: the cloak was made against this very extractor.")
+        lines.append("White box: the cloak was made against this extractor's own network.")
     notes = "\n".join(f"- {plain(note)}" for note in protocol.notes)
     where = "The sections (§) and quirks (Q) of these notes are explained in facecure's `docs/protocol.md`."
     return "\n\n".join([" ".join(filter(None, lines)), *([notes, where] if notes else [])])

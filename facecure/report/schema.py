@@ -58,7 +58,7 @@ def from_json(text: str) -> Report:
         cells = [cell | {"identities": [_counts(person) for person in cell["identities"]]} for cell in data["cells"]]
         report: Report = build(Report, data | {"cells": cells})
         return report
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"is not a report: {type(error).__name__}: {error}") from error
 
 

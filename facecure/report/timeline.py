@@ -32,8 +32,8 @@ def timeline_svg(report: Report) -> str | None:
         *_axes(columns),
     ]
     for number, cloak in enumerate(dict.fromkeys(cell.cloak for cell in cells)):
-        own = sorted((c for c in cells if c.cloak == cloak), key=lambda cell: columns[cell.extractor][0])
-        parts += _line(own, columns, _COLOURS[number % len(_COLOURS)], number)
+        of_cloak = sorted((c for c in cells if c.cloak == cloak), key=lambda cell: columns[cell.extractor][0])
+        parts += _line(of_cloak, columns, _COLOURS[number % len(_COLOURS)], number)
     return "\n".join([*parts, *_legend(cells), "</svg>"]) + "\n"
 
 

@@ -25,7 +25,7 @@ from facecure.errors import InputError
 from facecure.extractors.packaged import packaged_specs
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.report.markdown import markdown
-from facecure.report.model import PictureCounts
+from facecure.report.provenance import PictureCounts
 from facecure.report.schema import read_report
 from facecure.runs.environment import EXTRAS
 

@@ -20,7 +20,7 @@ from facecure.extractors.packaged import packaged_specs, packaged_surrogate  # n
 from facecure.pictures import detect  # noqa: E402
 from facecure.pictures.align import cut_face  # noqa: E402
 from facecure.pictures.synthetic import make_person, render  # noqa: E402
-from facecure.report.model import PictureCounts  # noqa: E402
+from facecure.report.provenance import PictureCounts  # noqa: E402
 from facecure.types import FaceGeometry  # noqa: E402
 
 

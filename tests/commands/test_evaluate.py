@@ -21,7 +21,8 @@ from facecure.extractors import packaged
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.extractors.spec import ExtractorSpec, read_spec
 from facecure.report.markdown import markdown
-from facecure.report.model import CellResult, PictureCounts, Report, Unmeasured
+from facecure.report.model import CellResult, Report, Unmeasured
+from facecure.report.provenance import PictureCounts
 from facecure.report.schema import from_json, to_json
 from facecure.types import Embeddings, FaceGeometry, Faces
 

@@ -5,19 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from facecure.report.model import (
-    CellResult,
-    Comparison,
-    DetectorRan,
-    Environment,
-    IdentityResult,
-    PictureCounts,
-    Protocol,
-    Rate,
-    Report,
-    RevealedBy,
-    Unmeasured,
-)
+from facecure.report.comparison import Comparison
+from facecure.report.model import CellResult, IdentityResult, Rate, Report, RevealedBy, Unmeasured
+from facecure.report.provenance import DetectorRan, Environment, PictureCounts, Protocol
 from facecure.types import Exclusion, Suspect
 
 ANN = IdentityResult(

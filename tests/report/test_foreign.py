@@ -13,7 +13,8 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from facecure.report.markdown import code, markdown, plain
-from facecure.report.model import PictureCounts, Unmeasured
+from facecure.report.model import Unmeasured
+from facecure.report.provenance import PictureCounts
 from facecure.report.terminal import terminal
 from facecure.report.timeline import timeline_svg
 from facecure.types import Exclusion

@@ -71,6 +71,7 @@ def test_split_rates_become_counts_again():
         ([0.5, 0.5], 9, 4, None),
         ([0.5, 1.0], 4, 2, None),  # the sum says otherwise
         ([0.5], 0, 0, None),
+        ([0.5, 0.7], 8, 3, None),  # no share of four
     ],
 )
 def test_splits_of_one_size_are_counted_and_others_are_told(former, rates, probes, identified, splits):

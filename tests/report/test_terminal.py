@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from facecure.report.model import Protocol, Report, RevealedBy
+from facecure.report.model import Report, RevealedBy
+from facecure.report.provenance import Protocol
 from facecure.report.terminal import terminal
 from facecure.types import Exclusion, Suspect
 
