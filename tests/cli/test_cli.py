@@ -26,6 +26,7 @@ from facecure.extractors.packaged import packaged_specs
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.report.markdown import markdown
 from facecure.report.provenance import PictureCounts
+from facecure.report.records import to_csv
 from facecure.report.schema import read_report
 from facecure.runs.environment import EXTRAS
 
@@ -95,6 +96,7 @@ def test_evaluate_writes_both_reports_and_prints_the_table(scene, tmp_path):
     assert (cell.cloak, cell.extractor, cell.protocol, cell.probes) == ("fawkes", "blocks", "corrected", 4 * 3)
     assert (report.protocol.splits, report.protocol.seed) == (3, 5)
     assert (tmp_path / "run" / "report.md").read_text(encoding="utf-8") == markdown(report)
+    assert (tmp_path / "run" / "report.csv").read_text(encoding="utf-8") == to_csv(report)
     rate = f"{100 * cell.protection_rate:.1f} %"
     low, high = (f"{100 * bound:.1f}" for bound in cell.interval)
     (line,) = [line for line in done.stdout.splitlines() if f"{cell.identified} of 12" in line]
