@@ -263,7 +263,7 @@ class TestAlignment:
                 points = known.get(picture.tobytes())
                 return [] if points is None else [detect.DetectedFace(np.array([0.0, 0, 80, 80]), points)]
 
-        monkeypatch.setattr("facecure.zoo.find.Detector", Fake)
+        monkeypatch.setattr("facecure.zoo.find.YuNet", Fake)
         return "fake.onnx"
 
     def test_aligned_surrogates_need_a_detector(self, photos, tmp_path):
@@ -333,7 +333,7 @@ class TestWholePhotos:
             def faces(self, picture):
                 return album[1].get(picture.tobytes(), [])
 
-        monkeypatch.setattr("facecure.zoo.find.Detector", Fake)
+        monkeypatch.setattr("facecure.zoo.find.YuNet", Fake)
         monkeypatch.setenv(detect.VARIABLE, "fake.onnx")
 
     @pytest.mark.parametrize("protocol", ["corrected", "facecure-2021"])

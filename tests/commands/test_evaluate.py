@@ -590,7 +590,7 @@ def test_a_detector_that_is_none_is_named(people, make_spec, tmp_path, monkeypat
     if how == "variable":
         monkeypatch.setenv("FACECURE_DETECTOR", str(tmp_path / "yunet.onnx"))
     options = {"detector": tmp_path / "yunet.onnx"} if how == "argument" else {}
-    with pytest.raises(InputError, match=r"yunet\.onnx is no YuNet"):
+    with pytest.raises(InputError, match=r"yunet\.onnx is not a YuNet"):
         evaluate(people(), {"c": people("cloaked", suffix="_cloaked")}, extractors=[make_spec()], **options)
 
 

@@ -136,7 +136,7 @@ class TestWholePhotos:
                 points = np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.5], [0.4, 0.6], [0.6, 0.6]]) * (width, height)
                 return [detect.DetectedFace(box, points)]
 
-        monkeypatch.setattr("facecure.zoo.find.Detector", Middle)
+        monkeypatch.setattr("facecure.zoo.find.YuNet", Middle)
         monkeypatch.setenv(detect.VARIABLE, "fake.onnx")
 
     def cloak(self, photos: Path, out: Path, **options):
