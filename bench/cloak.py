@@ -171,7 +171,7 @@ def _narrow(network: nn.Module) -> bool:
 
 
 def ssim_distance(a: Tensor, s: Tensor) -> Tensor:
-    """Return (1 − SSIM) / 2 (N,) by five convolutions (specification §2)."""
+    """Return (1 − SSIM) / 2 (N,) by five convolutions (docs/protocol.md §2)."""
     window = torch.from_numpy(np.outer(dssim.WINDOW, dssim.WINDOW)).to(a).expand(3, 1, 11, 11)
     mean = lambda v: functional.conv2d(v, window, groups=3)  # noqa: E731
     ma, ms = mean(a), mean(s)

@@ -1,4 +1,4 @@
-// Structural dissimilarity of a perturbed picture and its gradient, plane by plane (specification §2).
+// Structural dissimilarity of a perturbed picture and its gradient, plane by plane (docs/protocol.md §2).
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The half of a Fawkes iteration that is not the extractors' (specification §3 to §5).
+// The half of a Fawkes iteration that is not the extractors' (docs/protocol.md §3 to §5).
 #pragma once
 
 #include <cstdint>

@@ -43,7 +43,7 @@ struct Moved {
   F modifier, squares, steps;
 };
 
-// One Adadelta step of a modifier (specification §3).
+// One Adadelta step of a modifier (docs/protocol.md §3).
 template <class F>
 FACECURE_VALUE Moved<F> adadelta(const FawkesMove& move, const F& modifier, const F& before, const F& steps,
                                  const F& gradient) {

@@ -1,4 +1,4 @@
-// The half of a LowKey iteration that is not the networks' (specification §6).
+// The half of a LowKey iteration that is not the networks' (docs/protocol.md §6).
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-"""Fawkes v0.3 (specification §4): towards somebody else, within a visible budget."""
+"""Fawkes v0.3 (docs/protocol.md §4): towards somebody else, within a visible budget."""
 
 from __future__ import annotations
 

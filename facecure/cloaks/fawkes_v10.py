@@ -1,4 +1,4 @@
-"""Fawkes v1.0 (specification §5): away from oneself, within a visible budget, without a target."""
+"""Fawkes v1.0 (docs/protocol.md §5): away from oneself, within a visible budget, without a target."""
 
 from __future__ import annotations
 

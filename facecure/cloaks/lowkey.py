@@ -1,4 +1,4 @@
-"""LowKey (specification §6): away from oneself for several extractors, plain and smoothed, by fifty sign steps."""
+"""LowKey (docs/protocol.md §6): away from oneself for several extractors, plain and smoothed, by fifty sign steps."""
 
 from __future__ import annotations
 

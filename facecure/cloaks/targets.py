@@ -1,4 +1,4 @@
-"""Who Fawkes v0.3 pretends a person to be (specification §4, Target selection)."""
+"""Who Fawkes v0.3 pretends a person to be (docs/protocol.md §4, Target selection)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from facecure.kernels.dssim import C1, CENTRE, A, DssimSource, dssim_planes_nump
 from facecure.threads import thread_count
 from facecure.types import F32, F64
 
-RHO = 0.95  # of Adadelta, specification §3
+RHO = 0.95  # of Adadelta, docs/protocol.md §3
 SPAN = 2 - 1e-6  # grey levels are tanh z / SPAN + ½ of white, so that 0 and 255 stay finite (§4)
 
 

@@ -1,4 +1,4 @@
-"""The half of a LowKey iteration that is not the networks' (specification §6), and its twin."""
+"""The half of a LowKey iteration that is not the networks' (docs/protocol.md §6), and its twin."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def framed(picture: U8, box: F64, geometry: FaceGeometry) -> U8:
 def stretch(picture: U8 | F32) -> U8:
     """Return the picture with its values mapped from min…max to 0…255, one range for all channels, truncated.
 
-    Keras' `array_to_img` with `scale=True`, as Fawkes applies it before each resize (specification §1.2, quirk Q3).
+    Keras' `array_to_img` with `scale=True`, as Fawkes applies it before each resize (docs/protocol.md §1.2, quirk Q3).
     """
     values = picture.astype(np.float32)
     values -= values.min()

@@ -1,4 +1,4 @@
-"""The two FaceScrub layouts in use (specification §10) beside plain identity folders."""
+"""The two FaceScrub layouts in use (docs/protocol.md §10) beside plain identity folders."""
 
 from __future__ import annotations
 

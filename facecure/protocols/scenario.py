@@ -12,7 +12,7 @@ from facecure.extractors.spec import ExtractorSpec
 
 Scenario = Literal["baseline", "oblivious", "adaptive"]
 SCENARIOS: tuple[Scenario, ...] = ("baseline", "oblivious", "adaptive")
-# the surrogates of the original tools, by the names of the zoo (specification §4-6)
+# the surrogates of the original tools, by the names of the zoo (docs/protocol.md §4-6)
 _ORIGINAL = {
     "fawkes-v0.3": ("fawkes-high",),
     "fawkes-v1.0": ("fawkes-extractor-0", "fawkes-extractor-2"),

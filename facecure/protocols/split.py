@@ -1,7 +1,7 @@
 """Gallery and probes of a run, from samples alone: the same for every extractor.
 
-`facecure-2021` draws as the released code does (specification §7.1-7.2): one running generator over all identities for
-their role as *other people*, a re-seeded one for each *protected* identity. There a picture missing from one identity
+`facecure-2021` draws as the released code does (docs/protocol.md §7.1, §7.2): one generator over all identities for
+their role as *other people*, one seeded anew for each *protected* identity. There a picture missing from one identity
 moves the splits of all later ones. `corrected` ranks each picture by a hash of (seed, split, identity, picture), so no
 identity depends on another, and removing a picture changes the side of at most one other.
 """
@@ -141,7 +141,7 @@ def released_positions(count: int, generator: random.Random) -> set[int]:
 
 
 def last_positions(count: int) -> set[int]:
-    """Return the positions after the first 70 % of `count` pictures (specification §8)."""
+    """Return the positions after the first 70 % of `count` pictures (docs/protocol.md §8)."""
     return set(range(int(0.7 * count), count))
 
 

@@ -1,7 +1,7 @@
 """The recogniser `linear`: for each protected identity a multinomial logistic regression on standardised embeddings.
 
 It is trained on other people's enrolled rows and the person's own cloaked ones. `facecure-2021` is the released code to
-the letter: scikit-learn, stopped at 100 iterations whether it has converged or not (specification §7.5, Q31).
+the letter: scikit-learn, stopped at 100 iterations whether it has converged or not (docs/protocol.md §7.5, Q31).
 `corrected` is the minimum that scikit-learn is on its way to, for all people together and to certain decisions.
 """
 

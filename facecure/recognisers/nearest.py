@@ -1,4 +1,4 @@
-"""All protected identities under all cloaks in one pass (design.md, "The population protocol").
+"""All protected identities under all cloaks in one pass (docs/architecture.md, "The population protocol").
 
 The released code rebuilds the gallery and refits its classifier for every protected identity. For 1-NN nothing needs
 rebuilding: a probe's nearest impostor does not depend on the cloak, its nearest cloaked mate concerns the person's own

@@ -1,4 +1,4 @@
-"""What a step trains on: a person drawn uniformly, then one of that person's pictures (specification §8)."""
+"""What a step trains on: a person drawn uniformly, then one of that person's pictures (docs/protocol.md §8)."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Classifier(nn.Module):
 
 
 def adadelta(model: nn.Module) -> Optimizer:
-    """Return Adadelta as Keras 2.3 has it by default: rate 1.0, ρ 0.95, ε 1e-7 (specification §3, Q14)."""
+    """Return Adadelta as Keras 2.3 has it by default: rate 1.0, ρ 0.95, ε 1e-7 (docs/protocol.md §3, Q14)."""
     return torch.optim.Adadelta(model.parameters(), lr=1.0, rho=0.95, eps=1e-7)
 
 

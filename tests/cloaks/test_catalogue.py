@@ -29,7 +29,7 @@ def test_every_name_makes_its_cloak(tiny, name):
         ("fawkes-v1.0:high-2021-03-07", 0.015, 100, 15), ("fawkes-v1.0:low-2021-04-30", 0.005, 30, 25),
     ],
 )  # fmt: skip
-def test_modes_are_those_of_the_specification(tiny, name, threshold, iterations, rate):
+def test_modes_are_those_of_the_protocol(tiny, name, threshold, iterations, rate):
     found = make(parse(name)[0], [tiny()], Options()).parameters()
     assert (found["threshold"], found["iterations"], found["rate"]) == (threshold, iterations, rate)
     assert found["penalty"] == (1e9 if "v0.3" in name else 1e6)

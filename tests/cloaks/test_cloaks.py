@@ -201,7 +201,7 @@ def test_the_native_step_gives_the_plain_loops_pictures(tiny, monkeypatch, name,
         np.testing.assert_array_equal(ours.visible, theirs.visible)
 
 
-def test_weights_double_and_fall_as_the_specification_says(tiny):
+def test_weights_double_and_fall_as_the_protocol_says(tiny):
     """§5, step 5: always under 2, 4, …, 256, then 1; always over ½, …, 1/256, then 1."""
     surrogates = [tiny(0)]
     cloak = FawkesV10(surrogates, Mode(0.5, 20, 0.0), "facecure-2021")
@@ -225,7 +225,7 @@ def test_lowkey_uses_the_last_surrogate_of_each_architecture(tiny):
 
 
 def test_deduplicated_members_equal_the_whole_ensemble(tiny):
-    """Specification §12, golden 7."""
+    """docs/protocol.md §12, golden 7."""
     pair, alone = [tiny(0, architecture="ir"), tiny(1, architecture="ir")], [tiny(1, architecture="ir")]
     values = []
     for surrogates in (pair, alone, [alone[0], tiny(1, architecture="other")]):

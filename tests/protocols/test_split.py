@@ -24,7 +24,7 @@ def keys(samples: list[Sample], rows: np.ndarray) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(("count", "start"), [(60, [36, 2, 27, 30, 59, 0])])
-def test_released_split_starts_as_the_specification_says(count, start):
+def test_released_split_starts_as_the_protocol_says(count, start):
     assert random.Random(10).sample(range(count), int(0.3 * count))[: len(start)] == start
     assert released_positions(count, random.Random(10)) >= set(start)
 

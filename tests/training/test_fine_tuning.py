@@ -43,7 +43,7 @@ class Twin:
         e = d @ w3
         h = (e @ w2) * (1 - hidden**2)
         gradients = [h.T @ x, h.sum(0), e.T @ hidden, e.sum(0), d.T @ embedding, d.sum(0)]
-        for i, g in enumerate(gradients):  # specification §3
+        for i, g in enumerate(gradients):  # docs/protocol.md §3
             self.squares[i] = rho * self.squares[i] + (1 - rho) * g**2
             u = g * np.sqrt(self.moves[i] + epsilon) / np.sqrt(self.squares[i] + epsilon)
             self.values[i] = self.values[i] - rate * u
@@ -73,7 +73,7 @@ def test_first_steps_equal_the_numpy_twin():
 
 
 def test_adadelta_gives_the_golden_trace_at_rate_one():
-    """Keras' trace of the specification §3 is at rate 15; moves are proportional to the rate."""
+    """Keras' trace (docs/protocol.md §3) is at rate 15; moves are proportional to the rate."""
     value = nn.Parameter(torch.zeros(1, dtype=torch.float64))
     optimiser, seen = adadelta(nn.ParameterList([value])), []
     for gradient in (1e-3, 1e-3, -2e-3, 0.0, 5e-4):

@@ -13,7 +13,7 @@ from facecure.zoo.catalogue import zoo, zoo_entry
 
 EXTRACTORS = [entry for entry in zoo().values() if entry.kind == "extractor"]
 FILES = {(entry.name, file.name): file for entry in zoo().values() for file in entry.files}
-# of the study and its reproductions (specification §9), and what else a run needs
+# of the study and its reproductions (docs/protocol.md §9), and what else a run needs
 STUDY = {
     "facenet-vggface2", "facenet-casia", "facenet-deepface-128", "fawkes-low", "fawkes-high",
     "fawkes-extractor-0", "fawkes-extractor-2", "vggface", "arcface-deepface", "arcface-casia-r100",
@@ -84,7 +84,7 @@ PREPROCESSING = {
 
 
 @pytest.mark.parametrize("name", PREPROCESSING)
-def test_preprocessing_is_that_of_the_specification(name):
+def test_preprocessing_is_that_of_the_study(name):
     colour, mean, std, mode, interpolation = PREPROCESSING[name]
     spec = zoo_entry(name).spec(Path("w"), None, 1)
     assert spec.colour == colour

@@ -1,4 +1,4 @@
-"""Adadelta (arXiv 1212.5701) as TensorFlow 1 (ε 1e-8) and Keras (ε 1e-7) run it; specification §3."""
+"""Adadelta (arXiv 1212.5701) as TensorFlow 1 (ε 1e-8) and Keras (ε 1e-7) run it; docs/protocol.md §3."""
 
 from __future__ import annotations
 

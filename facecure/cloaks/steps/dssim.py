@@ -1,4 +1,4 @@
-"""Structural dissimilarity, value and gradient (specification §2: `tf.image.ssim` with its defaults).
+"""Structural dissimilarity, value and gradient (docs/protocol.md §2: `tf.image.ssim` with its defaults).
 
 D = (1 − SSIM) / 2, SSIM the mean over valid 11×11 windows (σ 1.5) and channels of
 

@@ -45,7 +45,7 @@ def _spread(means: Tensor, window: F64, dim: int) -> Tensor:
     return along(functional.pad(means, (border, border) if dim == -1 else (0, 0, border, border)), window, dim)
 
 
-LOWKEY = weights(7, 3.0)  # specification §6
+LOWKEY = weights(7, 3.0)  # docs/protocol.md §6
 
 
 def smooth(pictures: Tensor, window: F64 = LOWKEY) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pictures without bounds: Fawkes optimises in tanh space (specification §4, Parametrisation)."""
+"""Pictures without bounds: Fawkes optimises in tanh space (docs/protocol.md §4, Parametrisation)."""
 
 from __future__ import annotations
 

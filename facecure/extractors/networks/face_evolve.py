@@ -1,4 +1,4 @@
-"""The backbones of face.evoLVe that LowKey's four files hold: IR and ResNet, 112×112 (spec of both: §9 there)."""
+"""The backbones of face.evoLVe that LowKey's four files hold: IR and ResNet, 112×112 (docs/protocol.md §9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The released code's linear classifier to the letter (specification §7.5), and what any solver of it is asked."""
+"""The released code's linear classifier to the letter (docs/protocol.md §7.5), and what any solver of it is asked."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def loaded(sample, picture, landmarks=None):
 
 
 def literal_fit(picture: np.ndarray, side: int) -> np.ndarray:
-    """Return specification §1.2 and §1.3 by their words."""
+    """Return docs/protocol.md §1.2 and §1.3 by their words."""
     values = picture.astype(np.float32) - picture.min()
     if values.max() > 0:
         values = 255 * (values / values.max())
@@ -50,7 +50,7 @@ def literal_fit(picture: np.ndarray, side: int) -> np.ndarray:
 @pytest.mark.shared
 @pytest.mark.parametrize(("name", "side"), [("fawkes-v1.0:high", 112), ("fawkes-v0.3:high", 224)])
 def test_released_faces_are_stretched_and_fitted_twice(assets, name, side):
-    """Specification §12, golden 5, on the asset pictures: stretch, bicubic, stretch, bicubic."""
+    """docs/protocol.md §12, golden 5, on the asset pictures: stretch, bicubic, stretch, bicubic."""
     fawkes = tool(name, "facecure-2021")
     files = sorted((assets / "facescrub" / "original").glob("*/*.jpg"))[::40]
     assert len(files) >= 5
@@ -79,7 +79,7 @@ def test_lowkeys_clean_counterpart_is_the_original_tools(assets):
 
 @pytest.mark.shared
 def test_the_original_lowkeys_changes_have_the_bound_of_ours(assets):
-    """|δ| ≤ 0.130 · 255 = 33.15 before truncation, which takes up to one more (specification §6)."""
+    """|δ| ≤ 0.130 · 255 = 33.15 before truncation, which takes up to one more (docs/protocol.md §6)."""
     largest = []
     for file in sorted((assets / "facescrub").glob("lowkey_attacked*/*/*_attacked.png"))[::5]:
         (folder,) = (assets / "facescrub").glob("lowkey_small*")
@@ -110,7 +110,7 @@ def test_an_aligning_surrogate_sees_what_its_extractor_would_cut_from_the_tools_
 
 
 def test_the_released_warp_is_shifted_by_a_constant():
-    """Specification §6: 0.81, 0.37 source pixels for a transform of scale 0.45 turned by 0.2."""
+    """docs/protocol.md §6: 0.81, 0.37 source pixels for a transform of scale 0.45 turned by 0.2."""
     scale, turn = 0.45, 0.2
     forward = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     landmarks = (np.array(TEMPLATE) - (20, 30)) @ np.linalg.inv(forward).T

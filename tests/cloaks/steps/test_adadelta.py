@@ -1,4 +1,4 @@
-"""Adadelta follows its float64 twin, which follows the values published in the specification."""
+"""Adadelta follows its float64 twin, which follows the values of docs/protocol.md §3."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GRADIENTS = np.array([1e-3, 1e-3, -2e-3, 0, 5e-4])
         (EPSILON_KERAS, 15, [-0.012247449, -0.024572169, -0.005099350, -0.005099350, -0.011075334]),
     ],
 )
-def test_traces_of_the_specification(epsilon, rate, expected):
+def test_traces_of_the_protocol(epsilon, rate, expected):
     np.testing.assert_allclose(adadelta_numpy(np.zeros(()), GRADIENTS, rate, epsilon), expected, atol=1e-9)
 
 

@@ -63,7 +63,7 @@ def test_no_change_is_no_dissimilarity():
 
 
 def test_the_corner_weighs_next_to_nothing():
-    """Specification §2: the outer five pixels are hardly seen (Q8)."""
+    """docs/protocol.md §2: the outer five pixels are hardly seen (Q8)."""
     source = pictures("noise", 1, (40, 40))
     a = source + np.random.default_rng(7).normal(0, 5, source.shape)
     _, gradient = Dssim(torch.from_numpy(source).float())(torch.from_numpy(a - source).float())
