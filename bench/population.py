@@ -21,8 +21,8 @@ from facecure.recognisers.nearest import population
 from facecure.search import exact, masked
 from facecure.search.bounds import Rows
 from facecure.types import F32
-from literal import literal, one_pass
 from people import clustered_people, counts
+from tests.references.nearest import literal, one_pass
 
 IDENTITIES, PICTURES, SIZE = 530, 51, 512
 TARGETS = {"avx2": 1500}  # by the scan's body; of others 2,500

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -51,6 +53,16 @@ def assets() -> Path:
 @pytest.fixture(scope="session")
 def golden() -> Path:
     return _shared("golden")
+
+
+def load_script(file: Path) -> ModuleType:
+    """Return a Python file that belongs to no package, such as a benchmark, as a module."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def save_onnx(file: Path, nodes, inputs, outputs, weights=None) -> Path:

@@ -10,7 +10,8 @@ import pytest
 from facecure.protocols.split import make_split
 from facecure.recognisers.nearest import population
 from facecure.types import Sample
-from literal import lexicographic, literal
+
+from ..references.nearest import lexicographic, literal
 
 
 def crowd(rng: np.random.Generator, people: int, most: int, *, distractors: int = 0) -> list[Sample]:

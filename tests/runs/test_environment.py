@@ -11,7 +11,6 @@ import pytest
 
 from facecure import _core
 from facecure.runs.environment import environment
-from run import results_file
 
 SETS = ["scalar", "avx2", "avx512"]
 HERE = SETS[: SETS.index(_core.build_info()["simd"]) + 1]
@@ -74,15 +73,3 @@ def test_masks_of_libraries_are_said(monkeypatch):
     found = environment()["cpu_masks"]
     assert found["ONEDNN_MAX_CPU_ISA"] == "AVX2"
     assert "FACECURE_SIMD" not in found
-
-
-@pytest.mark.parametrize(
-    ("masks", "name"),
-    [
-        ({}, "faces.json"),
-        ({"FACECURE_SIMD": "avx2", "ATEN_CPU_CAPABILITY": "avx2"}, "faces.avx2.json"),
-        ({"ATEN_CPU_CAPABILITY": "avx2"}, "faces.masked.json"),
-    ],
-)
-def test_results_under_a_mask_have_a_file_of_their_own(masks, name):
-    assert results_file("faces", masks).name == name

@@ -1,4 +1,4 @@
-"""Independent references for `facecure.recognisers.nearest`, for tests and benchmarks only (docs/protocol.md §7.3-7.6).
+"""Independent references for `facecure.recognisers.nearest`, for tests and benchmarks (docs/protocol.md §7.3-7.6).
 
 `literal` and `lexicographic` rebuild the gallery for one protected identity and return bool arrays: `probes` identified
 under attack, `clean` without, `enrolled` cloaked rows and `controls` right. `one_pass` counts all identities at once.
