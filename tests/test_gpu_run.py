@@ -25,6 +25,7 @@ def steps(monkeypatch):
     return module
 
 
+@pytest.mark.slow
 def test_the_dry_run_passes(tmp_path):
     surroundings = os.environ | {"OUT": str(tmp_path), "PYTHON": sys.executable}
     done = subprocess.run(
@@ -41,6 +42,7 @@ def test_the_dry_run_passes(tmp_path):
     assert {file.name for file in tmp_path.iterdir()} == {"log.txt", "results.json", "summary.md"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "status"),
     [

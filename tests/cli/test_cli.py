@@ -373,6 +373,7 @@ def test_cloak_writes_faces_and_says_what_to_do_next(people, surrogate, tmp_path
     assert "0 pictures cloaked, 4 were before" in again.output
 
 
+@pytest.mark.slow
 def test_a_killed_cloak_continues_without_a_trace(people, surrogate, tmp_path):
     photos = people("photos", 3, 3)
     command = ["cloak", photos, "--cloak", "fawkes-v1.0:mid", "-s", surrogate, "--batch", 1]

@@ -73,6 +73,7 @@ def test_without_a_connection_fetch_says_what_to_place_where(run, tmp_path):
     assert "no public address" in run("fetch", "magface-iresnet100", status=2).stderr
 
 
+@pytest.mark.slow
 def test_a_file_is_added_shown_and_used(run, dlib, tmp_path):
     assert "dlib-resnet is ready: facecure … --extractor dlib-resnet" in run("add", dlib, "--as", "dlib-resnet").stdout
     assert "│ yes" in next(line for line in run().stdout.splitlines() if " dlib-resnet " in line)

@@ -42,6 +42,7 @@ def cloaked(cloak, given):
     return cloak.finish(state), records, state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["corrected", "facecure-2021"])
 @pytest.mark.parametrize("name", MAKERS)
 def test_any_batch_gives_the_same_pictures(tiny, name, protocol):
@@ -183,6 +184,7 @@ def test_pixels_beyond_the_bound_are_frozen_under_the_released_rules_only(tiny, 
     assert bool(moved.any()) == (protocol == "corrected")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["corrected", "facecure-2021"])
 @pytest.mark.parametrize("name", MAKERS)
 def test_the_native_step_gives_the_plain_loops_pictures(tiny, monkeypatch, name, protocol):

@@ -101,6 +101,7 @@ def test_clean_features_agree(make, arrays, name):
             np.testing.assert_allclose(reference, arrays[name]["dir_vec"][:, 2 * number + copy], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_whole_run_in_float64_is_the_original_codes_in_float64(make, arrays, name):
     """Nothing here hangs on a processor's rounding: in float64 hardly any gradient comes near enough to zero."""
     g, (cloak, state) = arrays[name], make(name, torch.float64)

@@ -23,6 +23,8 @@ from facecure.extractors.runtimes.openvino import OpenVinoExtractor
 from facecure.types import Embeddings
 from facecure.zoo.find import find_extractor
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def spec(tmp_path, monkeypatch):

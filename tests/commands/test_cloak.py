@@ -114,12 +114,14 @@ def test_again_does_nothing(done, photos):
     assert files(done.folder) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 4])
 def test_batches_change_speed_only(done, photos, tmp_path, batch):
     fc.cloak(photos, LOW, surrogates=SURROGATES, out=tmp_path, batch=batch)
     assert files(tmp_path) == files(done.folder)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_continues(done, photos, tmp_path):
     class Killed(BaseException):
         pass
@@ -141,6 +143,7 @@ def test_an_interrupted_run_continues(done, photos, tmp_path):
     assert manifest.read_text() == (done.folder / "manifest.csv").read_text()
 
 
+@pytest.mark.slow
 def test_any_module_with_a_spec_is_a_surrogate(photos, tmp_path):
     class Colours(torch.nn.Module):
         def __init__(self, power):
@@ -171,6 +174,7 @@ def test_a_changed_source_is_cloaked_again(photos, tmp_path):
     assert (again.written, again.before) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_bad_picture_does_not_stop_the_rest(done, photos, tmp_path):
     copy = draw(tmp_path / "photos", range(2), 3)
     (copy / "person_0" / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
@@ -200,6 +204,7 @@ def test_the_released_protocol_stretches_and_fits_twice(photos, tmp_path):
 
 
 class TestTargets:
+    @pytest.mark.slow
     def test_each_person_aims_at_one_other(self, photos, others, tmp_path):
         found = fc.cloak(photos, "fawkes-v0.3:min", surrogates=SURROGATES, out=tmp_path, targets=others)
         aims = {row["identity"]: row["target"] for row in found.rows}
@@ -208,10 +213,12 @@ class TestTargets:
         assert (tmp_path / "cloaked" / "person_0" / "0_min_cloaked.png").exists()
         assert pixels(tmp_path / "cloaked" / "person_0" / "0_min_cloaked.png").shape == (224, 224, 3)
 
+    @pytest.mark.slow
     def test_nobody_aims_at_themselves(self, photos, tmp_path):
         found = fc.cloak(photos, "fawkes-v0.3:min", surrogates=SURROGATES[:1], out=tmp_path, targets=photos)
         assert all(row["identity"] != row["target"] for row in found.rows)
 
+    @pytest.mark.slow
     def test_a_reference_batch_never_mixes_people(self, photos, others, tmp_path):
         given = {"surrogates": SURROGATES[:1], "targets": others, "reference_batch": 2}
         for name, people in (("both", photos), ("one", draw(tmp_path / "photos", range(1), 3))):
@@ -226,6 +233,7 @@ class TestTargets:
 
 
 class TestLowKey:
+    @pytest.mark.slow
     def test_sign_steps_reach_their_bound(self, photos, tmp_path):
         found = fc.cloak(photos, "lowkey", surrogates=SURROGATES, out=tmp_path, lpips="none")
         assert all(20 <= float(row["max_delta"]) <= 34 for row in found.rows)
@@ -275,12 +283,14 @@ class TestAlignment:
         (seen,) = json.loads((tmp_path / "cloak.json").read_text())["surrogates"]
         assert seen["sees"] == "the whole face"
 
+    @pytest.mark.slow
     def test_aligned_faces_are_moved_where_evaluation_looks(self, photos, tmp_path, detector):
         found = fc.cloak(photos, LOW, surrogates=[aligning(SURROGATES[0])], out=tmp_path, detector=detector)
         (seen,) = json.loads((tmp_path / "cloak.json").read_text())["surrogates"]
         assert seen["sees"] == "the face aligned"
         assert all(float(row[f"shift_{SURROGATES[0].name}"]) > 0.1 for row in found.rows)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("protocol", ["corrected", "facecure-2021"])
     def test_warp_cloaks_the_photo_in_its_own_size(self, photos, tmp_path, detector, protocol):
         given = {"surrogates": [aligning(s) for s in SURROGATES], "detector": detector, "lpips": "none"}

@@ -15,6 +15,8 @@ from facecure.commands.demo import CLOAKS, PEOPLE, PICTURES, PROTECTED, SPLITS, 
 
 pytest.importorskip("torch")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):

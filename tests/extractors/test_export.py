@@ -22,6 +22,8 @@ from facecure.extractors.spec import read_spec  # noqa: E402
 from facecure.kernels.bf16 import has_bf16  # noqa: E402
 from facecure.types import Faces  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SPECS = {file.stem: packaged_surrogate(file) for file in packaged_specs()}
 
 

@@ -50,6 +50,7 @@ def test_every_architecture_of_a_published_file_is_compared_with_its_code():
     assert set(NAMES) == set(ARCHITECTURES) - own - elsewhere - same
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_official_names_load_whole_and_mean_the_same(name):
     tensors = official(name)
@@ -87,6 +88,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("name", SMALL)
 def test_what_does_not_fit_whole_is_refused(name, mistake):
@@ -138,6 +140,7 @@ def test_of_several_state_dicts_the_one_that_fits_is_loaded(case):
         load_one(network, wrap(tensors), key)
 
 
+@pytest.mark.slow
 def test_openclips_clip_differs_in_its_activation_alone():
     with torch.no_grad():
         quick, exact = (build_network(name).eval() for name in ("clip-vit-b32", "clip-vit-b32-gelu"))
@@ -151,6 +154,7 @@ def test_openclips_clip_differs_in_its_activation_alone():
     assert ((1 - (one * other).sum(1)) > 1e-6).all()  # one file, two networks
 
 
+@pytest.mark.slow
 def test_what_tensors_cannot_tell_apart_is_said_of_both():
     assert set(LOOKALIKES) <= set(ARCHITECTURES)
     for name, note in LOOKALIKES.items():

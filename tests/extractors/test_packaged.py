@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,28 +13,26 @@ from facecure.extractors.packaged import packaged_specs, packaged_surrogate
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.extractors.spec import read_spec
 from facecure.types import Faces
-from train_packaged import (
-    GEOMETRY,
-    HELD_OUT,
-    HELD_OUT_PEOPLE,
-    HELD_OUT_PICTURES,
-    faces,
-    nearest_accuracy,
-    normalised,
-)
 
+from ..conftest import load_script
+
+pytestmark = pytest.mark.slow
+
+training = load_script(Path(__file__).parents[2] / "bench" / "train_packaged.py")
 SPECS = packaged_specs()
 
 
 @pytest.fixture(scope="module")
 def held_out():
     """Faces of people that no extractor was trained on."""
-    return faces(HELD_OUT, HELD_OUT_PEOPLE, HELD_OUT_PICTURES)
+    return training.faces(training.HELD_OUT, training.HELD_OUT_PEOPLE, training.HELD_OUT_PICTURES)
 
 
 @pytest.fixture(scope="module")
 def embedded(held_out):
-    return {spec.stem: OnnxExtractor(read_spec(spec)).embed(Faces(held_out[0], GEOMETRY)).vectors for spec in SPECS}
+    return {
+        spec.stem: OnnxExtractor(read_spec(spec)).embed(Faces(held_out[0], training.GEOMETRY)).vectors for spec in SPECS
+    }
 
 
 def test_there_are_three_small_ones():
@@ -46,10 +45,10 @@ def test_there_are_three_small_ones():
 
 def test_they_recognise_people_whom_pixels_do_not(held_out, embedded):
     pixels, labels = held_out
-    raw = nearest_accuracy(pixels.reshape(len(labels), -1).astype(np.float32) - 127.5, labels)
+    raw = training.nearest_accuracy(pixels.reshape(len(labels), -1).astype(np.float32) - 127.5, labels)
     assert raw < 0.5
     for name, vectors in embedded.items():
-        assert nearest_accuracy(vectors, labels) > max(0.8, raw + 0.3), name
+        assert training.nearest_accuracy(vectors, labels) > max(0.8, raw + 0.3), name
 
 
 def test_two_of_them_disagree_on_some_errors(held_out, embedded):
@@ -68,7 +67,7 @@ def test_recorded_accuracy_is_what_these_weights_have(held_out, embedded):
     recorded = json.loads((SPECS[0].parent / "accuracy.json").read_text())
     assert recorded.keys() == {"pixels", *embedded}
     for name, vectors in embedded.items():  # recorded by torch: rounding may move single ones of 2,000 decisions
-        assert recorded[name] == pytest.approx(nearest_accuracy(vectors, held_out[1]), abs=0.002)
+        assert recorded[name] == pytest.approx(training.nearest_accuracy(vectors, held_out[1]), abs=0.002)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.stem)
@@ -79,7 +78,7 @@ def test_torch_weights_and_onnx_file_agree(spec, held_out, embedded):
     network = NETWORKS[spec.stem]()
     network.load_state_dict(torch.load(spec.with_suffix(".pt"), weights_only=True), strict=True)
     with torch.no_grad():
-        vectors = network.eval()(normalised(held_out[0])).numpy()
+        vectors = network.eval()(training.normalised(held_out[0])).numpy()
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors, embedded[spec.stem], atol=2e-5)
 

@@ -23,6 +23,8 @@ from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.spec import parse_spec, read_spec
 from facecure.types import Faces
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(packaged.__file__).parent
 
 

@@ -31,6 +31,8 @@ from facecure.extractors.packaged import packaged_specs, packaged_surrogate  # n
 from facecure.extractors.runtimes import open_extractor, tensorrt  # noqa: E402
 from facecure.types import Faces  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SPECS = {spec.name: spec for spec in map(packaged_surrogate, packaged_specs())}
 PLAIN = replace(SPECS["synthetic-plain"], colour="BGR", std=(100.0, 120.0, 140.0))  # no mix-up may stay unseen
 BATCH = 4

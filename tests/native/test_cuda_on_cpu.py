@@ -20,7 +20,10 @@ CPU = ("dssim.cpp", "fawkes_step.cpp", "lowkey_step.cpp", "simd.cpp", "warp_face
 FLAGS = "-DFACECURE_SCALAR_ONLY -std=c++20 -O1 -g1 -ffp-contract=off -w -Wno-psabi -pthread -fno-sanitize-recover=all"
 COMPILER = os.environ.get("CXX") or shutil.which("c++")
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="CUDA sources NOT TESTED: no C++ compiler; set CXX")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(COMPILER is None, reason="CUDA sources NOT TESTED: no C++ compiler; set CXX"),
+]
 
 
 def as_cpp(cuda: str) -> str:

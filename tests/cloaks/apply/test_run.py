@@ -68,6 +68,7 @@ ODD = [
 ]
 
 
+@pytest.mark.slow
 def test_odd_files_are_listed_and_change_nothing_for_the_others(expected, tmp_path):
     photos = draw(tmp_path / "photos")
     picture = (photos / "person_1" / "0.png").read_bytes()
@@ -195,6 +196,7 @@ class TestWholePhotos:
             with Image.open(tmp_path / "out" / row["path"]) as image:
                 assert image.getexif()[0x0110] == "model"
 
+    @pytest.mark.slow
     def test_few_photos_are_held_and_their_cloaks_are_the_same(self, tmp_path, monkeypatch):
         photos = draw(tmp_path / "photos", 2, 3)
         self.cloak(photos, tmp_path / "together")
