@@ -21,6 +21,9 @@ def printable(text: str, keep: str = "") -> str:
 
     Control and format characters become `\x1b` or `\u202e`, and so do line ends, but for those in `keep`; joiners, of
     which scripts and emoji are made, stay.
+
+    >>> print(printable('a' + chr(0x202E) + 'b'))
+    a\u202eb
     """
     return "".join(_seen(c) if c not in keep else c for c in shown(text))
 

@@ -25,7 +25,11 @@ ProtocolName = Literal["corrected", "facecure-2021"]
 
 
 def digest_of(value: object) -> str:
-    """Hex SHA-256 of a JSON-serialisable value, independent of key order."""
+    """Hex SHA-256 of a JSON-serialisable value, independent of key order.
+
+    >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+    True
+    """
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 

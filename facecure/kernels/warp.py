@@ -84,6 +84,12 @@ def warp_faces(
 
     The fused output equals `normalise(uint8 output)` exactly. Raises `InputError` on wrong shapes, dtypes or
     non-finite matrices.
+
+    >>> picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    >>> shift = [[1, 0, 1], [0, 1, 2]]  # a face's point (x, y) lies at (x + 1, y + 2)
+    >>> face = warp_faces(picture, shift, (2, 2))
+    >>> np.array_equal(face[0], picture[2:4, 1:3])
+    True
     """
     several, stack = _checked(pictures, matrices, size)
     _check_options(border, layout, dtype, normalise)

@@ -26,6 +26,9 @@ def stripped(stem: str, role: Role) -> list[str]:
     """Return the clean stems that `stem` may be named after: a suffix of its role removed, at most two readings.
 
     `x_high_cloaked` is Fawkes v0.3's cloak of `x` or v1.0's of `x_high`.
+
+    >>> stripped("1_high_cloaked", "cloaked")
+    ['1', '1_high']
     """
     found = [stem[: match.start()] for suffix in _SUFFIXES.get(role, ()) if (match := suffix.search(stem))]
     return sorted({name for name in found if name})

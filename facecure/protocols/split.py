@@ -82,6 +82,17 @@ def make_split(
 
     `seed` and `repeat` are not used by `facecure-2021`, which has the one split of `random.seed(10)`. With `last` the
     probes of protected identities are the last 30 % by name, as the released end-to-end code takes them (Q24).
+
+    >>> from pathlib import Path
+    >>> names = [f"{k}" for k in range(10)]
+    >>> samples = [Sample("ann", Path("clean", k), k, "clean", "") for k in names]
+    >>> samples += [Sample("ann", Path("cloaked", k), k, "cloaked", "fawkes") for k in names]
+    >>> split = make_split(samples, ["fawkes"], "corrected", seed=0, repeat=0)
+    >>> (ann,) = split.protected["fawkes"]
+    >>> len(ann.probes), len(ann.cloaked)
+    (3, 7)
+    >>> bool(set(ann.probes) & set(ann.clean))
+    False
     """
     sets: dict[tuple[str, str], dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
     for i in sorted(range(len(samples)), key=lambda i: samples[i].order):
@@ -136,12 +147,20 @@ def make_split(
 
 
 def released_positions(count: int, generator: random.Random) -> set[int]:
-    """Return the test positions among `count` pictures: the next sample call of the released code's generator."""
+    """Return the test positions among `count` pictures: the next sample call of the released code's generator.
+
+    >>> sorted(released_positions(10, random.Random(10)))
+    [0, 6, 9]
+    """
     return set(generator.sample(range(count), int(PROBE_SHARE * count)))
 
 
 def last_positions(count: int) -> set[int]:
-    """Return the positions after the first 70 % of `count` pictures (docs/protocol.md §8)."""
+    """Return the positions after the first 70 % of `count` pictures (docs/protocol.md §8).
+
+    >>> sorted(last_positions(10))
+    [7, 8, 9]
+    """
     return set(range(int(0.7 * count), count))
 
 

@@ -16,6 +16,10 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float
     """Return Wilson's score interval of a proportion, None without trials.
 
     E. B. Wilson, JASA 22 (1927) 209-212. It treats the trials as independent.
+
+    >>> low, high = wilson(8, 18)
+    >>> f"{low:.3f} to {high:.3f}"
+    '0.246 to 0.663'
     """
     if not trials:
         return None
@@ -32,6 +36,10 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
 
     C. J. Clopper, E. S. Pearson, Biometrika 26 (1934) 404-413: the rates at which as many successes or more, and as
     many or fewer, have half of the remaining probability.
+
+    >>> low, high = clopper_pearson(8, 18)
+    >>> f"{low:.3f} to {high:.3f}"
+    '0.215 to 0.692'
     """
     if not trials:
         return None
@@ -61,6 +69,9 @@ def unseen_below(probes: int, confidence: float = 0.95) -> float | None:
     """Return the smallest rate that so many probes would have shown with this confidence; None without probes.
 
     The exact form of the "rule of three", 3 / n: (1 − rate)ⁿ = 1 − confidence.
+
+    >>> f"{unseen_below(18):.3f}"
+    '0.153'
     """
     return 1 - (1 - confidence) ** (1 / probes) if probes else None
 
@@ -70,6 +81,9 @@ def bootstrap(counts: Sequence[tuple[int, int]], seed: int, confidence: float = 
 
     `counts` holds (successes, trials) per identity; those without trials do not count. None below five identities,
     where resampling says nothing. Probes of one person are alike, which Wilson's interval ignores and this one keeps.
+
+    >>> bootstrap([(3, 9)] * 5, seed=0)
+    (0.3333333333333333, 0.3333333333333333)
     """
     table = np.array([pair for pair in counts if pair[1]], np.int64)
     if len(table) < FEWEST_IDENTITIES:

@@ -58,6 +58,11 @@ def knn(probes: F32, rows: F32, k: int, block: int = 1 << 22) -> tuple[F64, I64]
     """Return the `k` nearest rows per probe: squared distances float64 (N, k), rows int64 (N, k), nearest first.
 
     `block` bounds the float64 values held at a time. Raises `InputError` where k is not in 1…number of rows.
+
+    >>> rows = np.array([[0, 0], [3, 4], [3, 4]], np.float32)
+    >>> distances, nearest = knn(np.array([[3, 3]], np.float32), rows, 2)
+    >>> distances.tolist(), nearest.tolist()  # at equal distance the earlier row
+    ([[1.0, 1.0]], [[1, 2]])
     """
     check_k(rows, k)
     distances, nearest = np.empty((len(probes), k)), np.empty((len(probes), k), np.int64)
