@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from facecure.embeddings.store import EmbeddingStore
 from facecure.errors import InputError
@@ -168,3 +171,17 @@ def test_after_the_cure_the_other_shards_survive_the_next_run(tmp_path, deleted)
     hashes, vectors = EmbeddingStore(tmp_path).load()
     assert len(hashes) == len(wanted)
     assert {sha256: row.tobytes() for sha256, row in zip(hashes, vectors, strict=True)} == wanted
+
+
+@given(st.lists(st.integers(0, 5), max_size=5), st.integers(1, 9))
+@settings(max_examples=25, deadline=None)
+def test_any_sequence_of_shards_comes_back_in_order(sizes, width):
+    hashes, vectors = contents(sum(sizes)), rows(sum(sizes), width)
+    with tempfile.TemporaryDirectory() as folder:
+        store, start = EmbeddingStore(Path(folder)), 0
+        for size in sizes:
+            store.append(hashes[start : start + size], vectors[start : start + size])
+            start += size
+        found, stored = EmbeddingStore(Path(folder)).load()
+    assert found == hashes
+    assert stored.tobytes() == vectors.tobytes()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from facecure.pictures.manifest import read_sets
 from facecure.pictures.pairing import drop_named_cloaks, pair, stripped
@@ -197,3 +199,23 @@ def test_flat_folders_pair(tmp_path):
         ("Bea", "Bea_1_1"),
     ]
     assert sets.excluded == ()
+
+
+STEMS = st.lists(st.text("ax_1", min_size=1, max_size=4), unique=True, max_size=8)
+SUFFIXES = ["", "_cloaked", "_attacked", "_high_cloaked", "._attacked"]
+
+
+@given(STEMS, st.lists(st.tuples(st.integers(0, 9), st.sampled_from(SUFFIXES)), unique=True, max_size=8))
+@settings(max_examples=150, deadline=None)
+def test_every_cloaked_picture_is_paired_once_or_listed_once(stems, drawn):
+    clean = samples(stems)
+    names = {stems[number] + suffix for number, suffix in drawn if number < len(stems)}
+    others = samples(sorted(names | {"stranger_cloaked"}), "cloaked")
+    paired, excluded = pair(clean, others)
+    assert sorted([s.path for s in paired] + [e.path for e in excluded]) == sorted(s.path for s in others)
+    assert len({s.key for s in paired}) == len(paired)
+    for sample in paired:
+        assert sample.key in stems
+        assert sample.path.stem == sample.key or sample.key in stripped(sample.path.stem, "cloaked")
+    again, _ = pair(clean[::-1], others[::-1])
+    assert {(s.path, s.key) for s in again} == {(s.path, s.key) for s in paired}

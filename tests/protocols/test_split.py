@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from facecure.protocols.split import hashed_positions, make_split, released_positions
 from facecure.types import Sample
@@ -146,3 +148,40 @@ def test_unprotected_pictures_are_the_probes_of_their_cloak_only(protocol):
     assert roles == {"x": {"unprotected"}, "y": {"clean"}}
     assert {k[0] for k in keys(samples, split.protected["x"][0].clean)} == {"unprotected"}
     assert {k[0] for k in keys(samples, split.enrolled)} == {"clean"}
+
+
+NAMES = st.sets(st.text(min_size=1, max_size=6), max_size=40)
+
+
+@given(NAMES.filter(bool), st.text(max_size=4), st.integers(0, 99), st.data())
+@settings(max_examples=100, deadline=None)
+def test_any_picture_that_leaves_moves_at_most_one_other(names, identity, seed, data):
+    def probes(keys: list[str]) -> set[str]:
+        return {keys[position] for position in hashed_positions(identity, keys, seed, 0)}
+
+    keys = sorted(names)
+    lost = data.draw(st.sampled_from(keys))
+    assert len((probes([key for key in keys if key != lost]) ^ probes(keys)) - {lost}) <= 1
+    assert probes(keys[::-1]) == probes(keys)  # whatever the order in which they are listed
+
+
+@given(
+    st.dictionaries(st.text("abcdé", min_size=1, max_size=3), st.tuples(NAMES, st.integers(0, 2**40 - 1)), max_size=6),
+    st.sampled_from(["corrected", "facecure-2021"]),
+    st.integers(0, 9),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_picture_stands_on_both_sides_and_none_is_lost(people, protocol, repeat):
+    samples = []
+    for name, (stems, cloaked) in people.items():
+        ordered = sorted(stems)
+        samples += [Sample(name, Path(key), key, "clean", "") for key in ordered]
+        samples += [Sample(name, Path(k), k, "cloaked", "x") for i, k in enumerate(ordered) if cloaked >> i & 1]
+    split = make_split(samples, ["x"], protocol, 0, repeat)
+    clean = [row for row, sample in enumerate(samples) if sample.role == "clean"]
+    assert sorted([*split.enrolled, *split.controls]) == clean
+    for person in split.protected["x"]:
+        enrolled = [key for *_, key in keys(samples, person.cloaked)]
+        assert [key for *_, key in keys(samples, person.clean)] == enrolled
+        assert not {key for *_, key in keys(samples, person.probes)} & set(enrolled)
+        assert {identity for _, identity, _ in keys(samples, [*person.probes, *person.cloaked])} <= {person.identity}

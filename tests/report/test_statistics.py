@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from facecure.report.statistics import bootstrap, clopper_pearson, unseen_below, wilson
@@ -80,3 +82,34 @@ def test_bootstrap_is_wider_than_wilson_where_people_differ():
     low, high = bootstrap(counts, 0)
     narrow = wilson(150, 300)
     assert low < narrow[0] < narrow[1] < high
+
+
+COUNTS = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@pytest.mark.parametrize("interval", [wilson, clopper_pearson])
+@given(COUNTS, st.floats(0.5, 0.99))
+@settings(max_examples=60, deadline=None)
+def test_intervals_hold_the_rate_move_with_the_hits_and_mirror(interval, counts, confidence):
+    hits, trials = counts
+    low, high = interval(hits, trials, confidence)
+    assert 0 <= low <= hits / trials <= high <= 1
+    assert interval(trials - hits, trials, confidence) == pytest.approx((1 - high, 1 - low), abs=1e-9)
+    wider = interval(hits, trials, (1 + confidence) / 2)
+    assert wider[0] <= low
+    assert high <= wider[1]
+    if hits < trials:
+        more = interval(hits + 1, trials, confidence)
+        assert low < more[0]
+        assert high < more[1] or high == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)).map(sorted), max_size=12), st.integers(0, 9))
+@settings(max_examples=20, deadline=None)
+def test_the_bootstrap_stays_between_the_lowest_and_highest_rate_of_a_person(counts, seed):
+    rates = [hits / trials for hits, trials in counts if trials]
+    interval = bootstrap(counts, seed)
+    assert (interval is None) == (len(rates) < 5)
+    if interval is not None:
+        low, high = interval
+        assert min(rates) - 1e-12 <= low <= high <= max(rates) + 1e-12

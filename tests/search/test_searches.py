@@ -7,6 +7,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from sklearn.neighbors import NearestNeighbors
 
 from facecure.errors import InputError, MissingDependency
@@ -335,3 +338,18 @@ def test_the_scan_on_a_gpu_equals_the_definition():
         found = masked.rivals(x, labels, y, row_labels, device="cuda")
         for name in ("mate", "impostor", "second"):
             assert_same(getattr(found, name), getattr(expected, name))
+
+
+@given(st.integers(0, 9), st.integers(0, 40), st.integers(1, 5), st.data())
+@settings(max_examples=80, deadline=None)
+def test_any_small_gallery_has_the_definitions_rivals(probes, rows, size, data):
+    """Few different values, so that nearly every search ends in a tie."""
+    values = st.sampled_from(np.array([-1, 0, 1, 1 + 2**-20], np.float32))
+    x = data.draw(arrays.arrays(np.float32, (probes, size), elements=values))
+    y = data.draw(arrays.arrays(np.float32, (rows, size), elements=values))
+    labels = data.draw(arrays.arrays(np.int64, probes, elements=st.integers(0, 3)))
+    row_labels = data.draw(arrays.arrays(np.int64, rows, elements=st.integers(exact.DISTRACTOR, 3)))
+    found, expected = masked.rivals(x, labels, y, row_labels, 256), exact.rivals(x, labels, y, row_labels)
+    for name in ("mate", "impostor", "second"):
+        assert_same(getattr(found, name), getattr(expected, name))
+    np.testing.assert_array_equal(found.impostor_label, expected.impostor_label)
