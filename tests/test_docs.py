@@ -91,6 +91,7 @@ def test_the_architecture_names_every_room():
 
 def test_python_blocks_run(people, make_spec, tmp_path, monkeypatch, capsys):
     """The zoo's weights are not here, so a small extractor stands in for them."""
+    pytest.importorskip("pandas")
     make_spec("sface-opencv").parent.rename(tmp_path / "specs")
     make_spec("my_extractor")
     (tmp_path / "extractors").rename(tmp_path / "own")
