@@ -103,6 +103,7 @@ def test_what_does_not_fit_whole_is_refused(name, mistake):
         load(network, change(tensors, key))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["iresnet18", "ir-50", "resnet-50", "clip-vit-b32"])
 def test_another_networks_file_is_refused_with_counts(other):
     network = build_network("iresnet34")
@@ -202,6 +203,7 @@ CLIP = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", CLIP)
 def test_layouts_of_clip_files(layout):
     network = build_network("clip-vit-b32")
