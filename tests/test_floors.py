@@ -12,7 +12,7 @@ import pytest
 import facecure
 
 ROOT = Path(facecure.__file__).parent
-# lowest first; rooms on one floor do not import each other
+# lowest first; rooms on one floor do not import each other. docs/architecture.md says what is in each
 FLOORS = [
     {"errors", "names"},
     {"types", "registry"},
