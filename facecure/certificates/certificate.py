@@ -120,6 +120,7 @@ def from_json(text: str) -> Certificate:
             "bounds": Bounds(**facts["bounds"]),
             "speed": Speed(**facts["speed"]),
             "faces": Certified(**faces),
+            "environment": facts["environment"] | {"cpu_flags": tuple(facts["environment"]["cpu_flags"])},
         }
         return Certificate(**facts)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

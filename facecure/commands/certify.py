@@ -81,9 +81,8 @@ def certify(
             if inside and not exports.sha256(runtime, precision):
                 exports.export(runtime, precision, calibrating if inside == "int8" else None)
             graph = exports.graph(runtime, precision)
-            other = fastest_batch(
-                [open_extractor(spec, replace(asked, batch=n), graph=graph) for n in BATCHES[execution.kind]], timed
-            )
+            ways = [replace(asked, batch=batch) for batch in BATCHES[execution.kind]]
+            other = fastest_batch((open_extractor(spec, way, graph=graph) for way in ways), timed)
             before, here = faces_per_second([reference, other], timed)
             certificate = Certificate(
                 spec.name, runtime, precision, execution.kind,
