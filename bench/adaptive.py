@@ -20,6 +20,8 @@ from typing import Any
 from facecure.commands.cloak import cloak
 from facecure.commands.evaluate import evaluate
 from facecure.commands.train_robust import train_robust
+from facecure.countermeasures.plan import TrainingPlan
+from facecure.execution import Execution
 from facecure.extractors.spec import read_spec
 from facecure.report.model import Report
 from facecure.zoo.cache import VARIABLE, ModelCache
@@ -36,7 +38,7 @@ EXTRACTORS = {  # in the order of their release
 SURROGATES = ("mobilefacenet-foamliu", "mobilefacenet-xiaoccer")
 PARENT = "mobilefacenet-foamliu"
 PUBLIC = {"lowkey-4": 12, "fawkes-v1.0:high": 12, "fawkes-v0.3:mid": 6}  # pictures per public person
-TRAINING: dict[str, Any] = {"epochs": 4, "steps": 100, "precision": "bf16"}
+PLAN = TrainingPlan(epochs=4, steps=100)
 REAL = {"fawkes-v0.3": "fawkes_v0.3", "fawkes-v1.0": "fawkes_v1.0_112", "lowkey": "lowkey_attacked_112"}
 
 
@@ -121,9 +123,9 @@ def trained(assets: Path, work: Path) -> list[str]:
             unprotected={name: made[name] / "clean" for name in names},
             evaluated=evaluated,
             out=work / f"robust-{'+'.join(names).replace(':', '-')}",
+            plan=PLAN,
             detector="yunet",
-            progress=told,
-            **TRAINING,
+            execution=Execution(precision="bf16", progress=told),
         )
         for names in (tuple(made), *combinations(made, 2))
     ]

@@ -11,7 +11,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,12 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from facecure.certificates.tuning import BATCHES, fastest_batch
 from facecure.execution import Execution, Precision
 from facecure.extractors.export import export_onnx, read_export
 from facecure.extractors.networks import build_network
 from facecure.extractors.runtimes import open_extractor
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
-from facecure.extractors.runtimes.tuning import BATCHES, fastest_batch
 from facecure.extractors.spec import ExtractorSpec, parse_spec
 from facecure.kernels.bf16 import has_bf16
 from facecure.types import F32, Faces
@@ -56,7 +55,7 @@ def run(quick: bool) -> dict[str, object]:
         precisions: list[Precision] = ["int8", *(["bf16"] if has_bf16() else [])]
         ours = {
             f"openvino {precision}": embedder(
-                fastest_batch(partial(lower, precision=precision), some, BATCHES["cpu"]), faces
+                fastest_batch((lower(batch, precision=precision) for batch in BATCHES["cpu"]), some), faces
             )
             for precision in precisions
         }

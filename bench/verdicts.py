@@ -86,21 +86,21 @@ def certificates(name: str, faces: Path) -> dict[str, Any]:
     """Return the identification of the reference and, per runtime and precision, what changes and how fast it is."""
     weights = find_spec(name).architecture
     ways = [way for way in (*WAYS, *(BF16 if has_bf16() else ())) if weights or way[0] != "torch"]
-    made = certify(name, faces, ways, detector="yunet")
-    found: dict[str, Any] = {"reference": made[0].facts["identified"]["reference"]}
-    for one in made:
-        facts = one.facts
-        found[f"{one.runtime} {one.precision}"] = {
-            "identified": facts["identified"]["here"],
-            "decisions": facts["decisions"],
-            "changed": facts["changed_decisions"],
-            "changed after settling": facts["settled"]["changed_decisions"],
-            "largest 1 - cosine": float(f"{facts['error']['1.0']:.1e}"),
-            "faces per second": round(facts["faces_per_second"]),
-            "batch": facts["batch"],
-            "distance bound": facts["distance_bound"],
+    certified = list(certify(name, faces, ways, detector="yunet").values())
+    reference = certified[0].differences.identified
+    return {"reference": reference.rate} | {
+        f"{certificate.runtime} {certificate.precision}": {
+            "identified": certificate.differences.identified.rate + certificate.differences.identified.shift,
+            "decisions": certificate.differences.decisions,
+            "changed": certificate.differences.changed,
+            "changed after settling": certificate.differences.settled_changed,
+            "largest 1 - cosine": float(f"{certificate.differences.largest_error:.1e}"),
+            "faces per second": round(certificate.speed.here),
+            "batch": certificate.speed.batch,
+            "distance bound": certificate.differences.distance_bound,
         }
-    return found
+        for certificate in certified
+    }
 
 
 def clocked(name: str, folder: Path) -> dict[str, Any]:
@@ -111,8 +111,8 @@ def clocked(name: str, folder: Path) -> dict[str, Any]:
     precisions: list[Precision] = ["fp32", "int8", *(["bf16"] if has_bf16() else [])]
     reference, full = find_extractor(name, Execution("onnx")), find_extractor(name, Execution("openvino"))
     lower = {precision: find_extractor(name, Execution("openvino", precision)) for precision in precisions}
-    facts = certify(name, folder, [("openvino", precision) for precision in precisions], detector="yunet")
-    bounds = {one.precision: one.facts["distance_bound"] for one in facts}
+    certified = certify(name, folder, [("openvino", precision) for precision in precisions], detector="yunet").values()
+    bounds = {certificate.precision: certificate.differences.distance_bound for certificate in certified}
     times: dict[str, list[float]] = {precision: [] for precision in ("reference", *precisions)}
     settled_ones: dict[str, Settled] = {}
     for _ in range(ROUNDS + 1):  # the first warms up

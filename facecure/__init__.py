@@ -12,10 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from facecure.certificates.certificate import Bounds as Bounds
     from facecure.commands.certify import certify as certify
     from facecure.commands.cloak import cloak as cloak
     from facecure.commands.evaluate import evaluate as evaluate
     from facecure.commands.train_robust import train_robust as train_robust
+    from facecure.countermeasures.plan import TrainingPlan as TrainingPlan
     from facecure.embeddings.pipeline import embed as embed
     from facecure.errors import FacecureError as FacecureError
     from facecure.extractors.runtimes.onnx import OnnxExtractor as OnnxExtractor
@@ -31,11 +33,13 @@ if TYPE_CHECKING:
     from facecure.zoo.catalogue import zoo_entry as zoo_entry
 
 _HOMES = {
+    "Bounds": "facecure.certificates.certificate",
     "Detector": "facecure.pictures.detect",
     "FacecureError": "facecure.errors",
     "ModelCache": "facecure.zoo.cache",
     "OnnxExtractor": "facecure.extractors.runtimes.onnx",
     "Report": "facecure.report.model",
+    "TrainingPlan": "facecure.countermeasures.plan",
     "certify": "facecure.commands.certify",
     "cloak": "facecure.commands.cloak",
     "embed": "facecure.embeddings.pipeline",

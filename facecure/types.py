@@ -74,6 +74,11 @@ class Exclusion:
     path: Path
     reason: str
 
+    @property
+    def stated(self) -> dict[str, str]:
+        """What JSON says of it."""
+        return {"path": str(self.path), "reason": self.reason}
+
 
 @dataclass(frozen=True, slots=True)
 class FaceGeometry:

@@ -24,11 +24,10 @@ FLOORS = [
     {"pictures", "search"},
     {"extractors"},
     {"training"},
-    {"zoo"},
     {"embeddings", "cloaks"},
     {"protocols", "countermeasures"},
     {"recognisers", "certificates"},
-    {"report"},
+    {"report", "zoo"},
     {"commands"},
     {"cli"},
 ]

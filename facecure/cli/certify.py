@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from facecure.certificates.certificate import Bounds, Certificate
 from facecure.cli.console import (
     CloakedOption,
     DetectorOption,
@@ -19,9 +20,9 @@ from facecure.cli.console import (
     wide_console,
 )
 from facecure.cli.console import progress as progress_bars
-from facecure.commands.certify import Certificate
 from facecure.commands.certify import certify as certify_runtimes
 from facecure.errors import InputError
+from facecure.execution import Execution
 from facecure.extractors.runtimes import RUNTIMES
 from facecure.kernels.bf16 import has_bf16
 
@@ -63,67 +64,66 @@ def certify(
     status 1 where a runtime is worse than the bounds.
     """
     with progress_bars() as progress:
-        found = certify_runtimes(
+        certificates = certify_runtimes(
             extractor,
             faces,
             [_pair(text) for text in (_default() if runtimes is None else runtimes).split(",")],
             cloaked=named_folders(cloaked, "--cloaked"),
             unprotected=named_folders(unprotected, "--unprotected"),
             detector=detector,
-            most_changed=most_changed,
-            most_error=most_error,
+            bounds=Bounds(most_changed, most_error),
             seed=seed,
-            threads=threads,
-            device=device,
-            progress=progress,
+            execution=Execution(device=device, threads=threads, progress=progress),
         )
-    console = wide_console()
-    console.print(_differences(extractor, found))
-    console.print(_rates(found))
-    for one in found:
-        settled = one.facts["settled"]
-        if one.facts["changed_decisions"] and not settled["changed_decisions"]:
+    console, listed = wide_console(), list(certificates.values())
+    console.print(_differences(extractor, listed))
+    console.print(_rates(listed))
+    for certificate in listed:
+        differences = certificate.differences
+        if differences.changed and not differences.settled_changed:
             console.print(
-                f"{one.runtime} {one.precision}: with {settled['embedded_again']} of {settled['faces']} faces embedded "
-                "again by the reference, no decision on clean pictures changes",
+                f"{certificate.runtime} {certificate.precision}: with {differences.embedded_again} of "
+                f"{differences.faces} faces embedded again by the reference, no decision on clean pictures changes",
                 soft_wrap=True,
             )
-    if left_out := len(found[0].facts["faces"]["excluded"]):
+    if left_out := len(listed[0].faces.excluded):
         console.print(f"{left_out} pictures were excluded; the certificates say why")
-    console.print(f"Certificates lie in {found[0].file.parent}", soft_wrap=True)
-    if not all(one.certified for one in found):
+    console.print(f"Certificates lie in {next(iter(certificates)).parent}", soft_wrap=True)
+    if not all(certificate.certified for certificate in listed):
         raise typer.Exit(1)
 
 
-def _differences(extractor: str, found: list[Certificate]) -> Table:
+def _differences(extractor: str, certificates: list[Certificate]) -> Table:
     table = Table(title=f"{extractor} against its reference", title_justify="left")
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading in ("runtime", "certified") else "right")
-    for one in found:
-        facts = one.facts
+    for certificate in certificates:
+        differences, speed = certificate.differences, certificate.speed
         table.add_row(
-            f"{one.runtime} {one.precision}",
-            f"{facts['changed_decisions']} of {facts['decisions']}",
-            f"{facts['error']['1.0']:.1e}",
-            f"{facts['faces_per_second']:.0f}",
-            f"{facts['reference_faces_per_second']:.0f}",
-            str(facts["batch"]),
-            "yes" if one.certified else "refused",
+            f"{certificate.runtime} {certificate.precision}",
+            f"{differences.changed} of {differences.decisions}",
+            f"{differences.largest_error:.1e}",
+            f"{speed.here:.0f}",
+            f"{speed.reference:.0f}",
+            str(speed.batch),
+            "yes" if certificate.certified else "refused",
         )
     return table
 
 
-def _rates(found: list[Certificate]) -> Table:
+def _rates(certificates: list[Certificate]) -> Table:
     """Return what is identified and protected by the reference, and the shift of each runtime."""
     table = Table("rate", title_justify="left")
-    for heading in ("probes", "reference", *(f"{one.runtime} {one.precision}" for one in found)):
+    for heading in ("probes", "reference", *(f"{c.runtime} {c.precision}" for c in certificates)):
         table.add_column(heading, justify="right")
-    for name in ("", *found[0].facts["protection"]):
-        rates = [one.facts["protection"][name] if name else one.facts["identified"] for one in found]
-        if rates[0]["probes"]:
-            shifts = (f"{rate['shift']:+.4f}" for rate in rates)
-            kind = f"protection rate, {name}" if name else "identified, uncloaked"
-            table.add_row(kind, str(rates[0]["probes"]), f"{rates[0]['reference']:.4f}", *shifts)
+    differences = [certificate.differences for certificate in certificates]
+    rows = {"identified, uncloaked": [each.identified for each in differences]}
+    for name in differences[0].protected:
+        rows[f"protection rate, {name}"] = [each.protected[name] for each in differences]
+    for kind, shifts in rows.items():
+        if shifts[0].probes:
+            moved = (f"{shift.shift:+.4f}" for shift in shifts)
+            table.add_row(kind, str(shifts[0].probes), f"{shifts[0].rate:.4f}", *moved)
     return table
 
 

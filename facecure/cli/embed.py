@@ -67,7 +67,7 @@ def embed(
             sha256=np.array(table.sha256),
             extractor=np.array(embeddings.extractor),
         )
-    left_out = [{"path": str(e.path), "reason": e.reason} for e in [*excluded, *table.excluded]]
+    left_out = [exclusion.stated for exclusion in [*excluded, *table.excluded]]
     what = {
         "extractors": [one.what_ran for one in ready],
         "excluded": left_out,

@@ -162,9 +162,11 @@ def export(
         raise InputError("--inside is for files of your own: name one with --out")
     if (precision.value == "int8") != (faces is not None):
         raise InputError("--precision int8 and --faces go together: int8 is calibrated on faces, and nothing else is")
-    some = None if faces is None else calibrating_faces(spec, faces, find_detector(detector))
+    some = None if faces is None else calibrating_faces(spec, faces, find_detector(detector, spec))
     if out is None:
-        file = Exports(spec).export(target, precision.value, some)
+        exports = Exports(spec)
+        with exports.folder:
+            file = exports.export(target, precision.value, some)
     else:
         export_onnx(spec, out, inside=inside, precision=graph_precision(target, precision.value), faces=some)
         file = out

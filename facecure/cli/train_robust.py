@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from shlex import quote
 from typing import Annotated
@@ -22,13 +21,8 @@ from facecure.cli.console import (
 )
 from facecure.cli.console import progress as progress_bars
 from facecure.commands.train_robust import train_robust as train_on_cloaks
-
-
-class RecipeOption(StrEnum):
-    """How a robust extractor is trained."""
-
-    matching = "matching"
-    classification = "classification"
+from facecure.countermeasures.plan import RECIPES, TrainingPlan
+from facecure.execution import Execution
 
 
 @app.command(
@@ -51,11 +45,12 @@ def train_robust(
         typer.Option(metavar="DIR", help="The people who will be evaluated; anybody in both is an error."),
     ] = None,
     recipe: Annotated[
-        RecipeOption,
+        str,
         typer.Option(
-            help="matching: towards the original's embeddings of clean pictures; classification: as released."
+            metavar="|".join(RECIPES),
+            help="matching: towards the original's embeddings of clean pictures; classification: as released.",
         ),
-    ] = RecipeOption.matching,
+    ] = "matching",
     epochs: Annotated[int, typer.Option(min=1, help="A checkpoint after each.")] = 10,
     steps: Annotated[int, typer.Option(min=1, help="Of an epoch.")] = 500,
     batch: Annotated[int, typer.Option(min=1, help="Pictures of a step.")] = 32,
@@ -78,15 +73,10 @@ def train_robust(
             out=out,
             unprotected=named_folders(unprotected, "--unprotected"),
             evaluated=evaluated,
-            recipe=recipe.value,
-            epochs=epochs,
-            steps=steps,
-            batch=batch,
+            plan=TrainingPlan(recipe, epochs, steps, batch, seed),
             detector=detector,
-            seed=seed,
-            threads=threads,
-            device=device,
-            precision="bf16" if bf16 else "fp32",
-            progress=progress,
+            execution=Execution(
+                precision="bf16" if bf16 else "fp32", device=device, threads=threads, progress=progress
+            ),
         )
     Terminal().print(f"trained: facecure evaluate --scenario adaptive -e {quote(str(file))} …", soft_wrap=True)

@@ -157,9 +157,8 @@ def cloak(
             run.go(sets.samples, reference_batch or batch, by_identity=reference_batch is not None)
         excluded = (*sets.excluded, *run.excluded)
         rows = tuple(ledger.rows.values())
-        damaged = (f"{file} was not what had been written; it was made again" for file in folder.damaged)
-        warnings = (*sets.warnings, *damaged, *(f"{row['path']}: {row['note']}" for row in rows if row["note"]))
-        ledger.finish([{"path": str(e.path), "reason": e.reason} for e in excluded], environment(), warnings)
+        warnings = (*sets.warnings, *folder.remarks, *(f"{row['path']}: {row['note']}" for row in rows if row["note"]))
+        ledger.finish([exclusion.stated for exclusion in excluded], environment(), warnings)
         if not run.written + run.before:
             reasons = "; ".join(f"{shown(e.path)}: {e.reason}" for e in excluded[:3])
             raise InputError(f"no picture of {shown(pictures)} could be cloaked: {reasons}")

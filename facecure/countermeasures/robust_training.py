@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,7 +21,6 @@ from facecure.training.batches import BATCH, NetworkInput, UniformClasses
 from facecure.training.fine_tuning import Classifier, adadelta
 from facecure.types import I64, U8, Bool, Sample
 
-RecipeName = Literal["matching", "classification"]
 RATE = 1e-3  # of matching; a third of it was slower on the shared assets and no kinder to clean pictures
 
 
@@ -60,6 +59,7 @@ class PublicFaces:
 class Recipe:
     """A way to train; in bf16 the passes are autocast, parameters and optimiser stay float32."""
 
+    everybody: ClassVar[bool]  # whether people without cloaked pictures serve too
     network: nn.Module
     model: nn.Module
     optimiser: Optimizer
@@ -88,6 +88,8 @@ class Classification(Recipe):
     Everything trains, batch norms included; Adadelta at rate 1.0.
     """
 
+    everybody = False
+
     def __init__(
         self, spec: ExtractorSpec, network: nn.Module, faces: PublicFaces, seed: int, batch: int = BATCH,
         device: torch.device | str = "cpu", *, bf16: bool = False,
@@ -113,6 +115,8 @@ class Matching(Recipe):
     The teacher is the extractor before training: what is learnt about cloaks shall cost little elsewhere, so half of
     each step are clean pictures, those of people without cloaks too. Batch norms keep their statistics; Adam.
     """
+
+    everybody = True
 
     def __init__(
         self, spec: ExtractorSpec, network: nn.Module, faces: PublicFaces, seed: int, batch: int = BATCH,
@@ -147,9 +151,3 @@ class Matching(Recipe):
             parts = np.array_split(rows, max(1, len(rows) // BATCH))
             sides.append(torch.cat([self.passed(self.network, part, np.full(len(part), flip)).cpu() for part in parts]))
         return torch.stack(sides)
-
-
-RECIPES: dict[RecipeName, type[Classification] | type[Matching]] = {
-    "matching": Matching,
-    "classification": Classification,
-}

@@ -28,7 +28,14 @@ _PREFIX = "facecure."  # of our keys in the metadata
 def export_onnx(
     spec: ExtractorSpec, file: Path, *, inside: bool = False, precision: Precision = "fp32", faces: Faces | None = None
 ) -> None:
-    """Return when `file` holds the extractor as an ONNX graph whose batch is open, weights inline.
+    """Write an extractor's `exported` graph to a file, whole or not at all."""
+    write_whole(file, exported(spec, inside=inside, precision=precision, faces=faces))
+
+
+def exported(
+    spec: ExtractorSpec, *, inside: bool = False, precision: Precision = "fp32", faces: Faces | None = None
+) -> bytes:
+    """Return the extractor as an ONNX graph whose batch is open, weights inline.
 
     Its opset is 20, in bf16 22. Input `faces`, output `embedding`, raw. With `inside` the preprocessing is part of the
     graph: it takes `pixels`, uint8 (N, H, W, 3) RGB; else float32 (N, 3, H, W), normalised. Weights that are ONNX
@@ -72,20 +79,26 @@ def export_onnx(
     onnx.helper.set_model_props(model, kept | {f"{_PREFIX}{key}": value for key, value in known.items()})
     model.doc_string = f"{spec.name}, exported by facecure"
     onnx.checker.check_model(model)
-    write_whole(file, model.SerializeToString())
+    data: bytes = model.SerializeToString()
+    return data
 
 
 def read_export(file: Path) -> Graph:
     """Return the graph of a file that `export_onnx` wrote; raises `InputError` for another file."""
+    try:
+        return graph_in(file.read_bytes(), file)
+    except OSError as error:
+        raise InputError(f"export {file}: {error.strerror}") from error
+
+
+def graph_in(data: bytes, file: Path) -> Graph:
+    """Return the graph in the bytes of an export, read from `file`; raises `InputError` for another file's."""
     import onnx
 
     try:
-        data = file.read_bytes()
         known = {entry.key: entry.value for entry in onnx.load_from_string(data).metadata_props}
-    except OSError as error:
-        raise InputError(f"export {file}: {error.strerror}") from error
     except Exception as error:  # protobuf's own kinds
-        raise InputError(f"export {file} is no ONNX file: {error}") from error
+        raise InputError(f"export {file} is not an ONNX file: {error}") from error
     if f"{_PREFIX}weights_sha256" not in known:
         raise InputError(f"export {file} does not say what weights it was made of; export it again")
     calibration = known.get(f"{_PREFIX}calibration")

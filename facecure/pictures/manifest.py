@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from facecure.pictures.files import is_file, is_folder
 from facecure.pictures.pairing import drop_named_cloaks, pair, stripped
 from facecure.types import Exclusion, Role, Sample
 
+Source = str | os.PathLike[str]
 _COLUMNS = ("identity", "path", "key")
 
 
@@ -30,15 +32,16 @@ class PictureSets:
 
 
 def read_sets(
-    clean: Path,
-    cloaked: Mapping[str, Path],
-    unprotected: Mapping[str, Path],
-    distractors: Sequence[Path],
+    clean: Source,
+    cloaked: Mapping[str, Source] | None = None,
+    unprotected: Mapping[str, Source] | None = None,
+    distractors: Sequence[Source] = (),
 ) -> PictureSets:
     """Return the samples of a whole run, cloaked ones paired to clean ones.
 
     Raises `InputError` for a source that does not exist or holds no picture at all.
     """
+    cloaked, unprotected = cloaked or {}, unprotected or {}
     for name in unprotected.keys() - cloaked.keys():
         raise InputError(f"--unprotected {name}=… needs --cloaked {name}=… beside it")
     excluded: list[Exclusion] = []
@@ -48,12 +51,12 @@ def read_sets(
         excluded.extend(part[1])
         return part[0]
 
-    def read(source: Path, role: Role, cloak: str = "") -> list[Sample]:
+    def read(source: Source, role: Role, cloak: str = "") -> list[Sample]:
         samples, left_out, notes = read_samples(source, role, cloak)
         warnings.extend(notes)
         return take((samples, left_out))
 
-    def read_paired(source: Path, role: Role, cloak: str) -> list[Sample]:
+    def read_paired(source: Source, role: Role, cloak: str) -> list[Sample]:
         paired, left_out = pair(people, read(source, role, cloak))
         if not paired:
             reasons = "; ".join(dict.fromkeys(e.reason for e in left_out[:3]))
@@ -79,7 +82,7 @@ def read_sets(
 
 
 def read_samples(
-    source: Path, role: Role = "clean", cloak: str = ""
+    source: Source, role: Role = "clean", cloak: str = ""
 ) -> tuple[list[Sample], list[Exclusion], list[str]]:
     """Return samples, exclusions and warnings of one folder or manifest.
 
@@ -87,6 +90,7 @@ def read_samples(
     file is a candidate, whatever its extension: what it is shows when it is opened. Of files of one name those that are
     no pictures are companions of the one that is. Hidden files are not pictures.
     """
+    source = Path(source)
     if is_file(source):
         return _read_table(source, role, cloak)
     if not is_folder(source):

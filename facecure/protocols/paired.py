@@ -3,8 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from facecure.types import Exclusion, Sample
+from facecure.execution import Execution
+from facecure.pictures.detect import Detector
+from facecure.pictures.load import stack_faces
+from facecure.pictures.manifest import PictureSets
+from facecure.types import Exclusion, FaceGeometry, Faces, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class PairedFaces:
+    """Samples that can be placed in a split, their `faces` in the same order, and whoever cannot, with the reason."""
+
+    samples: tuple[Sample, ...]
+    faces: Faces
+    excluded: tuple[Exclusion, ...]
+
+
+def paired_faces(
+    sets: PictureSets, geometry: FaceGeometry, detector: Detector | None, execution: Execution
+) -> PairedFaces:
+    """Return the faces of all pictures that have one, and whose clean picture has one too."""
+    samples, faces, faceless = stack_faces(sets.samples, geometry, detector, execution)
+    rows, unpaired = paired_rows(samples, range(len(samples)))
+    return PairedFaces(
+        tuple(samples[row] for row in rows),
+        Faces(faces.pixels[rows], faces.geometry),
+        (*sets.excluded, *faceless, *unpaired),
+    )
 
 
 def paired_rows(samples: Sequence[Sample], rows: Sequence[int]) -> tuple[list[int], list[Exclusion]]:

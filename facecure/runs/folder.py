@@ -86,8 +86,9 @@ class RunFolder:
         self.damaged.append(file)
         return None
 
-    def put(self, name: str, data: bytes) -> None:
-        """Write a file, a path below the folder with `/`: it is whole and on the disk, or what was there before."""
+    def put(self, name: str, content: bytes | str) -> None:
+        """Write a file, a path below the folder with `/`, text as UTF-8: it is whole and on the disk, or as before."""
+        data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
         digest = hashlib.sha256(data).hexdigest()
         before = [other for other in self._digests.get(name, []) if other != digest]
         self._digests[name] = [*before, digest]
@@ -100,6 +101,11 @@ class RunFolder:
         if before:
             self._digests[name] = [digest]
             self._write_digests()
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a report says of `damaged` files, once they are there again."""
+        return [f"{file} was not what had been written; it was made again" for file in self.damaged]
 
     def save(self) -> None:
         """Write parameters and `state`, if anything in them changed."""

@@ -11,7 +11,7 @@ from facecure.execution import Execution
 from facecure.extractors.runtimes import default_runtime, open_extractor
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
 from facecure.extractors.spec import ExtractorSpec, read_spec
-from facecure.pictures.detect import DETECTORS, VARIABLE, Detector
+from facecure.pictures.detect import DETECTORS, VARIABLE, Detector, check_detector
 from facecure.pictures.yunet import YuNet
 from facecure.registry import class_of
 from facecure.zoo.cache import ModelCache
@@ -33,8 +33,8 @@ def find_extractor(named: Named, execution: Execution = Execution()) -> FixedBat
     """Return the extractor of a spec file or zoo entry, executed as asked.
 
     The runtime "auto" is what a certificate of the present export, the installed version and this kind of processor
-    says is the fastest, in the batch that was, or the default where none was faster; `passed_over` names other
-    processors' certificates that it did not use. Raises as `find_spec` and `open_extractor` do, and where an export has
+    says is the fastest, in the batch that was, or the default where none was faster; `passed_over` says
+    which certificates are not trusted, and why. Raises as `find_spec` and `open_extractor` do, and where an export has
     to be made first.
     """
     spec = find_spec(named)
@@ -44,22 +44,27 @@ def find_extractor(named: Named, execution: Execution = Execution()) -> FixedBat
     exports = Exports(spec)
     if runtime != "auto":
         return open_extractor(spec, execution, graph=exports.graph(runtime, execution.precision))
-    certified, elsewhere = exports.certified(execution.device)
-    for choice in certified:
-        asked = replace(execution, runtime=choice.runtime, precision=choice.precision, batch=choice.batch)
-        extractor = open_extractor(spec, asked, graph=exports.graph(choice.runtime, choice.precision))
-        if extractor.what_ran["runtime"] == choice.version:
+    trusted, remarks = exports.certificates.trusted(execution.kind, exports.sha256)
+    for certificate in trusted:
+        runtime, precision = certificate.runtime, certificate.precision
+        asked = replace(execution, runtime=runtime, precision=precision, batch=certificate.speed.batch)
+        extractor = open_extractor(spec, asked, graph=exports.graph(runtime, precision))
+        if extractor.what_ran["runtime"] == certificate.ran["runtime"]:  # the version, too
             break
     else:
         extractor = open_extractor(spec, replace(execution, runtime=None))
-    extractor.passed_over = elsewhere
+    extractor.passed_over = remarks
     return extractor
 
 
-def find_detector(named: Named | None) -> Detector | None:
-    """Return the detector of a file or zoo entry, by default that of FACECURE_DETECTOR; None where nothing is named."""
+def find_detector(named: Named | None, wanted_by: ExtractorSpec | None = None) -> Detector | None:
+    """Return the detector of a file or zoo entry, by default that of FACECURE_DETECTOR; None where nothing is named.
+
+    Raises `InputError` where nothing is named and the extractor `wanted_by` works on faces that have to be found.
+    """
     named = named or os.environ.get(VARIABLE)
     if not named:
+        check_detector([wanted_by.name] if wanted_by and wanted_by.geometry.found else [], None)
         return None
     if _is_file(named):
         return YuNet(Path(named))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytest.importorskip("openvino")
 
+from facecure.certificates.certificate import Bounds, Certificate, Speed, from_json
+from facecure.certificates.compare import Shift
 from facecure.cli import app
 from facecure.commands.certify import certify
 from facecure.commands.evaluate import evaluate
@@ -20,8 +23,10 @@ from facecure.execution import Execution
 from facecure.extractors import packaged
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.extractors.runtimes.openvino import OpenVinoExtractor
+from facecure.runs.folder import RunFolder
 from facecure.types import Embeddings
-from facecure.zoo.find import find_extractor
+from facecure.zoo.exports import Exports
+from facecure.zoo.find import find_extractor, find_spec
 
 pytestmark = pytest.mark.slow
 
@@ -39,81 +44,101 @@ def spec(tmp_path, monkeypatch):
     return file
 
 
-def test_equal_runtimes_are_certified_and_the_fastest_is_taken(spec, people):
+def certified(*arguments, **options) -> list[Certificate]:
+    return list(certify(*arguments, **options).values())
+
+
+def put(spec, certificate) -> None:
+    exports = Exports(find_spec(spec))
+    with exports.folder:
+        exports.certificates.put(certificate)
+
+
+def automatic(spec):
+    return find_extractor(spec, Execution("auto"))
+
+
+def test_equal_runtimes_are_certified(spec, people):
     with pytest.raises(InputError, match=r"no export for openvino yet.*models export plain --runtime openvino"):
-        find_extractor(str(spec), Execution("openvino"))
-    assert find_extractor(str(spec), Execution("auto")).what_ran["runtime"].startswith("torch ")
-    found = certify(str(spec), people("faces", 5, 6), [("onnx", "fp32"), ("openvino", "fp32")])
-    for one in found:
-        assert one.certified
-        assert one.facts["changed_decisions"] == 0 < one.facts["decisions"]
-        assert one.facts["error"]["1.0"] < 1e-10
-        assert one.facts["identified"]["shift"] == 0
-        written = json.loads(one.file.read_text())
-        assert written["faces"]["identities"] == 5
-        assert (
-            written["environment"]["extractor"]["weights_sha256"]
-            == written["environment"]["reference"]["weights_sha256"]
-        )
+        find_extractor(spec, Execution("openvino"))
+    assert automatic(spec).what_ran["runtime"].startswith("torch ")
+    found = certify(spec, people("faces", 5, 6), [("onnx", "fp32"), ("openvino", "fp32")])
+    for file, certificate in found.items():
+        assert from_json(file.read_text()) == certificate
+        assert certificate.certified
+        assert certificate.differences.changed == 0 < certificate.differences.decisions
+        assert certificate.differences.largest_error < 1e-10
+        assert certificate.differences.identified.shift == 0
+        assert certificate.faces.identities == 5
+        assert certificate.ran["weights_sha256"] == certificate.reference["weights_sha256"]
+        assert RunFolder(file.parent, {}, what="reader").done(file.name)
 
 
 def test_auto_takes_the_largest_certified_gain(spec, people):
     """Speeds are written into the certificates here, so that the machine's noise decides nothing."""
-    onnx, openvino = certify(str(spec), people("faces", 5, 6), [("onnx", "fp32"), ("openvino", "fp32")])
+    both = certified(spec, people("faces", 5, 6), [("onnx", "fp32"), ("openvino", "fp32")])
 
-    def taken(onnx_gain, openvino_gain, **changes):
-        for one, gain in ((onnx, onnx_gain), (openvino, openvino_gain)):
-            speeds = {"reference_faces_per_second": 100.0, "faces_per_second": 100.0 * gain}
-            one.file.write_text(json.dumps(one.facts | speeds | changes))
-        return find_extractor(str(spec), Execution("auto")).what_ran["runtime"].split()[0]
+    def taken(*gains, **changes):
+        for certificate, gain in zip(both, gains, strict=True):
+            put(spec, replace(certificate, speed=replace(certificate.speed, reference=1.0, here=gain), **changes))
+        return automatic(spec).what_ran["runtime"].split()[0]
 
     assert taken(2.0, 3.0) == "openvino"
     assert taken(3.0, 2.0) == "onnxruntime"
     assert taken(0.5, 0.9) == "torch"
-    assert taken(2.0, 3.0, certified=False) == "torch"
+    assert taken(2.0, 3.0, bounds=Bounds(0, -1.0)) == "torch"  # refused
     assert taken(2.0, 3.0, export_sha256="0" * 64) == "torch"  # of another export
-    ran = onnx.facts["environment"]["extractor"] | {"runtime": "onnxruntime 0.1"}
-    assert taken(2.0, 3.0, environment=onnx.facts["environment"] | {"extractor": ran}) == "torch"  # of another version
+    assert taken(2.0, 3.0, ran={"runtime": "onnxruntime 0.1"}) == "torch"  # of another version
 
 
 def test_certificates_of_another_kind_of_processor_are_passed_over(spec, people, monkeypatch):
     """Where it was measured decides which precision is the fastest; bfloat16 comes and goes here."""
-    (one,) = certify(str(spec), people("faces", 5, 6), [("openvino", "fp32")])
-    speeds = {"reference_faces_per_second": 1.0, "faces_per_second": 2.0}
-    here = one.facts["environment"]
-
-    def taken(**changes):
-        one.file.write_text(json.dumps(one.facts | speeds | {"environment": here | changes}))
-        found = find_extractor(str(spec), Execution("auto"))
-        return found.what_ran["runtime"].split()[0], found.what_ran.get("passed_over", [])
-
-    assert taken() == ("openvino", [])
-    for changes in ({"cpu_simd": "sse2"}, {"cpu_bf16": not here["cpu_bf16"]}, {"cpu_bf16": None, "cpu_simd": None}):
-        runtime, (remark,) = taken(**changes)
-        assert runtime == "torch"
-        assert remark.startswith("openvino fp32 was certified on another kind of processor (")
-        assert here["cpu_simd"] in remark
-    taken()
+    (certificate,) = certified(spec, people("faces", 5, 6), [("openvino", "fp32")])
+    here = certificate.environment
+    put(spec, replace(certificate, speed=Speed(1.0, 2.0, 8)))
+    assert automatic(spec).what_ran["runtime"].startswith("openvino ")
+    assert "passed_over" not in automatic(spec).what_ran
     monkeypatch.setattr("facecure.runs.environment.has_bf16", lambda: not here["cpu_bf16"])
-    assert find_extractor(str(spec), Execution("auto")).what_ran["runtime"].startswith("torch ")
+    extractor = automatic(spec)
+    assert extractor.what_ran["runtime"].startswith("torch ")
+    (remark,) = extractor.what_ran["passed_over"]
+    assert remark.startswith("openvino fp32 was certified on another kind of processor (")
+
+
+def test_a_changed_certificate_or_export_is_not_trusted(spec, people):
+    ((file, certificate),) = certify(spec, people("faces", 5, 6), [("openvino", "fp32")]).items()
+    put(spec, replace(certificate, speed=Speed(1.0, 2.0, 8)))
+    text = file.read_text()
+    file.write_text(text.replace('"here": 2.0', '"here": 9.0'))
+    assert "certify again with facecure certify plain" in automatic(spec).what_ran["passed_over"][0]
+    file.write_text(text)
+    assert automatic(spec).what_ran["runtime"].startswith("openvino ")
+    export = file.with_name("model.onnx")
+    export.write_bytes(export.read_bytes()[:-1])
+    assert automatic(spec).what_ran["runtime"].startswith("torch ")
+    with pytest.raises(
+        InputError, match=r"model\.onnx is not what was exported; make it: facecure models export plain"
+    ):
+        find_extractor(spec, Execution("openvino"))
+    certify(spec, people("faces", 5, 6), [("openvino", "fp32")])  # exports it again
+    assert find_extractor(spec, Execution("openvino")).spec.name == "plain"
 
 
 def test_int8_is_calibrated_certified_and_settled(spec, people, tmp_path):
     faces = people("faces", 6, 8, noise=60.0)
-    for one in certify(str(spec), faces, [("onnx", "int8"), ("openvino", "int8")], most_error=0.1):
-        assert one.file.with_name("model-int8.onnx").is_file()
-        assert one.facts["bounds"]["error"] == 0.1
-        assert 0 < one.facts["error"]["1.0"] < 0.1
-        assert one.facts["distance_bound"] > 0
-        assert one.facts["settled"]["changed_decisions"] == 0
-        ran = one.facts["environment"]["extractor"]
-        assert (ran["precision"], ran["calibration"]["pictures"]) == ("int8", 48)
-        assert ran["digest"] != one.facts["environment"]["reference"]["digest"]
-        coarse = find_extractor(str(spec), Execution(one.runtime, "int8"))
-        assert coarse.digest == ran["digest"]
-    (strict,) = certify(str(spec), faces, [("openvino", "int8")])
-    assert strict.facts["bounds"]["error"] == 1e-2
-    (strict,) = certify(str(spec), faces, [("openvino", "int8")], most_error=0.0)
+    ways = [("onnx", "int8"), ("openvino", "int8")]
+    for file, certificate in certify(spec, faces, ways, bounds=Bounds(error=0.1)).items():
+        assert file.with_name("model-int8.onnx").is_file()
+        assert certificate.bounds == Bounds(0, 0.1)
+        assert 0 < certificate.differences.largest_error < 0.1
+        assert certificate.differences.distance_bound > 0
+        assert certificate.differences.settled_changed == 0
+        assert (certificate.ran["precision"], certificate.ran["calibration"]["pictures"]) == ("int8", 48)
+        assert certificate.ran["digest"] != certificate.reference["digest"]
+        assert find_extractor(spec, Execution(certificate.runtime, "int8")).digest == certificate.ran["digest"]
+    (strict,) = certified(spec, faces, [("openvino", "int8")])
+    assert strict.bounds.error == 1e-2
+    (strict,) = certified(spec, faces, [("openvino", "int8")], bounds=Bounds(error=0.0))
     assert not strict.certified
 
 
@@ -126,11 +151,11 @@ def test_certificates_name_the_pictures_that_were_left_out(spec, people):
     folder = people("faces", 5, 6)
     broken = folder / next(folder.iterdir()).name / "broken.png"
     broken.write_bytes(b"no picture")
-    (one,) = certify(str(spec), folder, [("onnx", "fp32")])
-    assert one.facts["faces"]["pictures"] == 30
-    (left_out,) = one.facts["faces"]["excluded"]
-    assert left_out["path"] == str(broken)
-    assert one.facts["detector"] is None
+    (certificate,) = certified(spec, folder, [("onnx", "fp32")])
+    assert certificate.faces.pictures == 30
+    (left_out,) = certificate.faces.excluded
+    assert left_out.path == broken
+    assert certificate.faces.detector is None
 
 
 def test_what_decides_otherwise_is_refused(spec, people, monkeypatch):
@@ -141,12 +166,11 @@ def test_what_decides_otherwise_is_refused(spec, people, monkeypatch):
         return Embeddings(np.roll(rows, 1, axis=0), self.digest)  # every face gets its neighbour's
 
     monkeypatch.setattr(OpenVinoExtractor, "embed", turned)
-    (one,) = certify(str(spec), people("faces", 5, 6), [("openvino", "fp32")])
-    assert not one.certified
-    assert one.facts["changed_decisions"] > 0
-    assert len(one.facts["changed_margins"]) == one.facts["changed_decisions"]
-    assert one.facts["error"]["1.0"] > 1e-3
-    assert find_extractor(str(spec), Execution("auto")).what_ran["runtime"].startswith("torch ")
+    (certificate,) = certified(spec, people("faces", 5, 6), [("openvino", "fp32")])
+    assert not certificate.certified
+    assert certificate.differences.changed > 0
+    assert certificate.differences.largest_error > 1e-3
+    assert automatic(spec).what_ran["runtime"].startswith("torch ")
     assert find_extractor(str(spec), Execution("openvino")).spec.name == "plain"  # asked for by name it still runs
 
 
@@ -154,15 +178,15 @@ def test_cloaked_pictures_are_decided_on_too(spec, people, monkeypatch):
     """Against the protocol itself: `evaluate` on the same splits gives the rates of the reference."""
     clean = people("faces", 5, 6)
     cloaks = {"shifted": people("cloaked", 3, 6, suffix="_cloaked", shift=0.6)}
-    (same,) = certify(str(spec), clean, [("onnx", "fp32")], cloaked=cloaks)
-    rates = same.facts["protection"]["shifted"]
+    (same,) = certified(spec, clean, [("onnx", "fp32")], cloaked=cloaks)
+    rates = same.differences.protected["shifted"]
     report = evaluate(clean, cloaks, extractors=[str(spec)], repeats=5)
-    assert rates["probes"] == report.cells[0].probes > 0
-    assert rates["reference"] == rates["here"] == pytest.approx(report.cells[0].protection_rate)
-    assert 0 < rates["reference"] < 1
-    assert rates["shift"] == 0
-    (clean_only,) = certify(str(spec), clean, [("onnx", "fp32")])
-    assert same.facts["decisions"] == clean_only.facts["decisions"] + rates["probes"]
+    assert rates.probes == report.cells[0].probes > 0
+    assert rates.rate == pytest.approx(report.cells[0].protection_rate)
+    assert 0 < rates.rate < 1
+    assert rates.shift == 0
+    (clean_only,) = certified(spec, clean, [("onnx", "fp32")])
+    assert same.differences.decisions == clean_only.differences.decisions + rates.probes
 
     embed = OnnxExtractor.embed
 
@@ -172,38 +196,41 @@ def test_cloaked_pictures_are_decided_on_too(spec, people, monkeypatch):
         return Embeddings(rows, self.digest)
 
     monkeypatch.setattr(OnnxExtractor, "embed", blind)
-    (other,) = certify(str(spec), clean, [("onnx", "fp32")], cloaked=cloaks)
-    rates = other.facts["protection"]["shifted"]
-    assert rates["here"] == 0
-    assert rates["shift"] == -rates["reference"]
-    assert other.facts["changed_decisions"] == round(rates["reference"] * rates["probes"])
-    assert other.facts["identified"]["shift"] == 0
+    (other,) = certified(spec, clean, [("onnx", "fp32")], cloaked=cloaks)
+    assert other.differences.protected["shifted"] == Shift(rates.probes, rates.reference, 0)
+    assert other.differences.changed == rates.reference
+    assert other.differences.identified.shift == 0
     assert not other.certified
 
 
 def test_what_the_error_leaves_open_is_settled_by_the_reference(spec, people):
-    (one,) = certify(str(spec), people("faces", 6, 8, noise=90.0), [("torch", "bf16")], most_error=1.0)
-    settled = one.facts["settled"]
-    assert settled["changed_decisions"] == 0
-    assert settled["embedded_again"] <= settled["faces"] == 48
-    assert one.facts["changed_decisions"] == 0 or settled["embedded_again"] > 0
+    faces = people("faces", 6, 8, noise=90.0)
+    (certificate,) = certified(spec, faces, [("torch", "bf16")], bounds=Bounds(error=1.0))
+    differences = certificate.differences
+    assert differences.settled_changed == 0
+    assert differences.embedded_again <= differences.faces == 48
+    assert differences.changed == 0 or differences.embedded_again > 0
 
 
 def test_the_measured_batch_is_what_auto_takes(spec, people):
-    (one,) = certify(str(spec), people("faces", 5, 6), [("openvino", "fp32")])
-    assert one.facts["batch"] in (8, 16, 32)
+    ((file, certificate),) = certify(spec, people("faces", 5, 6), [("openvino", "fp32")]).items()
+    assert certificate.speed.batch in (8, 16, 32)
     for batch in (8, 16, 32):
-        facts = one.facts | {"batch": batch, "faces_per_second": 2.0, "reference_faces_per_second": 1.0}
-        one.file.write_text(json.dumps(facts))
-        assert find_extractor(str(spec), Execution("auto")).batch == batch
-    cuda = one.file.with_name(one.file.name.replace("-cpu", "-cuda"))
-    one.file.rename(cuda)  # what was measured on a GPU says nothing about a CPU
-    assert find_extractor(str(spec), Execution("auto")).what_ran["runtime"].startswith("torch ")
+        put(spec, replace(certificate, speed=Speed(1.0, 2.0, batch)))
+        assert automatic(spec).batch == batch
+    file.unlink()
+    put(spec, replace(certificate, device="cuda", speed=Speed(1.0, 2.0, 8)))  # says nothing about a CPU
+    assert automatic(spec).what_ran["runtime"].startswith("torch ")
+
+
+def test_a_second_process_is_refused_before_any_work(spec, people):
+    with Exports(find_spec(spec)).folder, pytest.raises(InputError, match="another process is writing to"):
+        certify(spec, people("faces", 5, 6), [("onnx", "fp32")])
 
 
 def test_people_of_one_picture_decide_nothing(spec, people):
     with pytest.raises(InputError, match="two pictures or more"):
-        certify(str(spec), people("faces", 5, 1), [("onnx", "fp32")])
+        certify(spec, people("faces", 5, 1), [("onnx", "fp32")])
 
 
 def test_the_command_prints_counts_and_ends_with_one_where_refused(spec, people, monkeypatch):

@@ -125,7 +125,7 @@ def test_what_cannot_run_is_named(exported, tmp_path):
     with pytest.raises(DigestMismatch, match="export it again"):
         open_extractor(replace(spec, sha256="0" * 64), Execution("onnx"), graph=read_export(file))
     for content, says in (
-        (b"hello", "no ONNX file"),
+        (b"hello", "not an ONNX file"),
         (packaged_specs()[0].with_suffix(".onnx").read_bytes(), "made of"),
     ):
         (tmp_path / "other.onnx").write_bytes(content)

@@ -5,15 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from facecure.execution import Execution
-from facecure.extractors.runtimes import tuning
 from facecure.extractors.runtimes.fixed_batch import FixedBatchExtractor
-from facecure.extractors.runtimes.tuning import faces_per_second, fastest_batch
 from facecure.extractors.spec import ExtractorSpec
 from facecure.types import FaceGeometry, Faces
 
@@ -86,24 +83,3 @@ def test_calls_from_several_threads_do_not_mix():
         found = list(pool.map(lambda count: made.embed(faces(count)).vectors, range(60)))
     for count, vectors in enumerate(found):
         np.testing.assert_array_equal(vectors, Late(1).embed(faces(count)).vectors)
-
-
-def test_the_fastest_batch_is_taken(monkeypatch):
-    now = 0.0  # only passes take time: what a crowded machine's clock says proves nothing
-
-    def opened(batch):
-        made = Late(1, batch)
-        made._start = lambda number: slowly(Late._start(made, number), 0.02 if batch != 8 else 0.01)
-        return made
-
-    def slowly(wait, seconds):
-        nonlocal now
-        now += seconds
-        return wait
-
-    monkeypatch.setattr(tuning, "time", SimpleNamespace(perf_counter=lambda: now))
-
-    assert fastest_batch(opened, faces(16), (4, 8, 16)).batch == 8
-    assert fastest_batch(lambda batch: Late(1, 5), faces(16), (4, 8, 16)).batch == 5  # of a graph whose batch is fixed
-    slow, fast = faces_per_second([opened(4), opened(8)], faces(16))
-    assert (slow, fast) == pytest.approx((16 / 0.08, 16 / 0.02))
