@@ -114,10 +114,7 @@ def cosine_error(vectors: F32, expected: F32) -> F64:
 
 
 def _settled(reference: Decided, other: Decided, bound: float) -> tuple[int, int]:
-    """Return how many controls are decided otherwise once what `bound` leaves open is the reference's, and of how many.
-
-    The latter are faces, each counted once.
-    """
+    """Return how many controls still differ once the reference embeds what `bound` leaves open, and how many faces."""
     differs, again = 0, set[int]()
 
     def whole(rows: I64) -> F32:

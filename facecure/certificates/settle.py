@@ -36,16 +36,16 @@ class Settled:
     error: float
 
 
-def doubtful(found: Rivals, error: float) -> Bool:
+def doubtful(rivals: Rivals, error: float) -> Bool:
     """Return bool (N,): whether a probe's verdict could be another one if distances were off by up to `error`."""
-    mate, impostor = np.sqrt(found.mate.distance), np.sqrt(found.impostor.distance)
+    mate, impostor = np.sqrt(rivals.mate.distance), np.sqrt(rivals.impostor.distance)
     with np.errstate(invalid="ignore"):  # inf − inf, where a probe has neither
         near: Bool = np.abs(mate - impostor) <= 2 * error
     return near
 
 
 def settled(
-    found: Rivals,
+    rivals: Rivals,
     error: float,
     probes: I64,
     labels: I64,
@@ -56,30 +56,30 @@ def settled(
 ) -> Settled:
     """Return each probe's verdict in full precision.
 
-    `probes` and `rows` int64 index `vectors`, float32 (T, D) unit rows of the lower precision, of which `found` are the
-    rivals; `again(indices)` returns the rows of full precision, float32 (n, D), and is asked for none twice. `error` is
+    `probes` and `rows` int64 index `vectors`, float32 (T, D) unit rows of the lower precision, of which the `rivals`
+    are; `again(indices)` returns the rows of full precision, float32 (n, D), and is asked for none twice. `error` is
     by how much distances may be off; where that is seen to be too little it is widened.
     """
-    known: dict[int, F32] = {}
+    embedded: dict[int, F32] = {}
     while True:
-        identified = found.mate.beats(found.impostor)
-        unsure = np.flatnonzero(doubtful(found, error))
-        nearest = np.sqrt(np.minimum(found.mate.distance, found.impostor.distance))
+        identified = rivals.mate.beats(rivals.impostor)
+        unsure = np.flatnonzero(doubtful(rivals, error))
+        nearest = np.sqrt(np.minimum(rivals.mate.distance, rivals.impostor.distance))
         lower = [_distances(vectors, probe, rows) for probe in probes[unsure]]
         near = [np.flatnonzero(row <= nearest[i] + 2 * error) for i, row in zip(unsure, lower, strict=True)]
         asked = np.unique(np.concatenate([probes[unsure], *(rows[some] for some in near)]))
-        new = np.array([i for i in asked.tolist() if i not in known], np.int64)
+        new = np.array([i for i in asked.tolist() if i not in embedded], np.int64)
         if len(new):
-            known.update(zip(new.tolist(), again(new), strict=True))  # in large batches
+            embedded.update(zip(new.tolist(), again(new), strict=True))  # in large batches
         seen = 0.0
         for i, some, row in zip(unsure, near, lower, strict=True):
-            probe, rivals = known[int(probes[i])], np.stack([known[j] for j in rows[some].tolist()])
-            full = squared_distances(np.broadcast_to(probe, rivals.shape), rivals)
+            probe, nearby = embedded[int(probes[i])], np.stack([embedded[j] for j in rows[some].tolist()])
+            full = squared_distances(np.broadcast_to(probe, nearby.shape), nearby)
             seen = max(seen, float(np.abs(np.sqrt(full) - row[some]).max()))
             winner = some[np.lexsort((some, full))[0]]
             identified[i] = row_labels[winner] == labels[i]
         if seen <= error:
-            return Settled(identified, len(known), error)
+            return Settled(identified, len(embedded), error)
         error = SAFETY * seen
 
 

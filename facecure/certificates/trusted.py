@@ -28,12 +28,12 @@ class Certificates:
     def trusted(
         self, device: str, export_sha256: Callable[[str, Precision], str | None]
     ) -> tuple[list[Certificate], list[str]]:
-        """Return what is certified for the present exports on a kind of device, the fastest first, and what is not.
+        """Return the certificates of the present exports on a kind of device, the fastest first, and remarks on others.
 
-        What is slower than the reference, the default runtime in float32, was beside it is left out. Of certificates
-        that are not trusted there is a sentence each that says why and how to certify again: those written by another
-        version or changed since, and, on a CPU, those of another kind of processor (other vector instructions, or
-        bfloat16). `export_sha256` is asked for the present export of a runtime and precision.
+        What was slower than the reference (the default runtime in float32, measured beside it) is left out. A
+        certificate that is not trusted has a remark that says why, and how to certify again: it is of another version,
+        was changed, or, on a CPU, is of another kind of processor (other vector instructions, or bfloat16).
+        `export_sha256` returns the digest of the present export of a runtime and precision.
         """
         here = processor(environment())
         trusted, remarks = [], []

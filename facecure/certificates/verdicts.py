@@ -34,9 +34,9 @@ def clean_rivals(vectors: F32, split: Split) -> Rivals:
 
 def clean_verdicts(vectors: F32, split: Split) -> Verdicts:
     """Return the verdict on each control, nobody cloaked."""
-    found = clean_rivals(vectors, split)
-    identified = found.mate.beats(found.impostor)
-    return _verdicts(found, found.mate.distance, identified, split.control_labels)
+    nearest = clean_rivals(vectors, split)
+    identified = nearest.mate.beats(nearest.impostor)
+    return _verdicts(nearest, nearest.mate.distance, identified, split.control_labels)
 
 
 def cloaked_verdicts(vectors: F32, split: Split, cloak: str) -> Verdicts:
@@ -48,10 +48,10 @@ def cloaked_verdicts(vectors: F32, split: Split, cloak: str) -> Verdicts:
     probes = [person.probes for person in group]
     labels = np.repeat(np.array([person.label for person in group], np.int64), [len(rows) for rows in probes])
     searched = vectors[np.concatenate([np.empty(0, np.int64), *probes])]
-    found = rivals(searched, labels, Rows(vectors, split.enrolled), split.enrolled_labels)
-    own, _ = mates(vectors, probes, vectors, [person.cloaked for person in group])
+    nearest = rivals(searched, labels, Rows(vectors, split.enrolled), split.enrolled_labels)
+    mate, _ = mates(vectors, probes, vectors, [person.cloaked for person in group])
     # own rows come last in the gallery, so at equal distance the impostor wins
-    return _verdicts(found, own.distance, own.distance < found.impostor.distance, labels)
+    return _verdicts(nearest, mate.distance, mate.distance < nearest.impostor.distance, labels)
 
 
 def changed(before: Sequence[Verdicts], after: Sequence[Verdicts]) -> Bool:
@@ -76,6 +76,6 @@ def distance_error(vectors: F32, expected: F32, split: Split) -> float:
     return worst
 
 
-def _verdicts(found: Rivals, mate: F64, identified: Bool, labels: I64) -> Verdicts:
-    label = np.where(identified, labels, found.impostor_label)
-    return Verdicts(label, identified, np.sqrt(found.impostor.distance) - np.sqrt(mate))
+def _verdicts(nearest: Rivals, mate: F64, identified: Bool, labels: I64) -> Verdicts:
+    label = np.where(identified, labels, nearest.impostor_label)
+    return Verdicts(label, identified, np.sqrt(nearest.impostor.distance) - np.sqrt(mate))

@@ -74,8 +74,8 @@ class Recipe:
         """Return float32 (n, values): what a module makes of the faces of `rows`."""
         faces = self._input(rows, mirrored).to(self._device, memory_format=torch.channels_last)
         with torch.autocast(faces.device.type, torch.bfloat16, enabled=self._bf16):
-            found: Tensor = module(faces)
-        return found.float().reshape(len(rows), -1)
+            values: Tensor = module(faces)
+        return values.float().reshape(len(rows), -1)
 
     def loss(self, step: int) -> Tensor:
         """Return the loss of a step, with gradients."""
@@ -139,8 +139,8 @@ class Matching(Recipe):
         rows = np.concatenate([rows[some] for rows, (some, _) in zip(self._rows, draws, strict=True)])
         mirrored = np.concatenate([flip for _, flip in draws])
         goals = self._goals[torch.from_numpy(mirrored.astype(np.int64)), torch.from_numpy(self._faces.clean[rows])]
-        found = self.passed(self.network, rows, mirrored)
-        return (1 - functional.cosine_similarity(found, goals.to(self._device))).mean()
+        embeddings = self.passed(self.network, rows, mirrored)
+        return (1 - functional.cosine_similarity(embeddings, goals.to(self._device))).mean()
 
     @torch.no_grad()
     def _teach(self) -> Tensor:

@@ -12,7 +12,7 @@ from facecure.errors import FacecureError
 
 
 class Diverged(FacecureError):
-    """The loss of a training step is no number."""
+    """The loss of a training step is not a number."""
 
 
 class Classifier(nn.Module):
