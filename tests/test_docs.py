@@ -60,6 +60,12 @@ def test_what_code_cites_is_in_the_protocol(cite, define):
     assert {name: place for name, place in places.items() if name not in defined} == {}
 
 
+def test_code_cites_documents_that_are_here():
+    """Other projects' documents are cited with their path there."""
+    documents = cited(r"(?<![\w/])(docs/[\w.-]+\.md|design\.md|[Ss]pecification §)")
+    assert {name: place for name, place in documents.items() if not (ROOT / name).is_file()} == {}
+
+
 def test_the_protocol_has_all_quirks_and_its_own_references_resolve():
     text = PROTOCOL.read_text(encoding="utf-8")
     assert re.findall(r"^\| (Q\d+) \|", text, re.MULTILINE) == [f"Q{n}" for n in range(1, 34)]
