@@ -85,7 +85,7 @@ def _part(text: str, share: float) -> Part:
     name, _, mode = text.partition(":")
     modes = cloak_class(name).modes
     if (mode or modes) and mode not in modes:
-        known = f"known are {', '.join(f'{name}:{known}' for known in modes)}" if modes else f"{name} has no modes"
+        known = f"known are {name}:{{{', '.join(modes)}}}" if modes else f"{name} has no modes"
         raise InputError(f"unknown cloak {text!r}; {known}")
     return Part(name, mode, share)
 
