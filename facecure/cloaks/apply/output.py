@@ -48,7 +48,7 @@ class CloakOutput:
         side, most = max(pixels.shape[:2]), _LONGEST_SIDES.get(self.image_format)
         if most is None or side <= most:
             return ""
-        return f"too large: a side of {side} pixels, beyond {most} of {self.image_format}; take png as the format"
+        return f"too large: a side of {side} pixels, beyond {most} of {self.image_format}, which png has not"
 
 
 def encoded(pixels: U8, image_format: Format, **metadata: bytes) -> bytes:
