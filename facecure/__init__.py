@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facecure.certificates.certificate import Bounds as Bounds
-    from facecure.cloaks.apply.arrays import cloak_faces as cloak_faces
     from facecure.cloaks.apply.output import CloakOutput as CloakOutput
     from facecure.cloaks.options import CloakOptions as CloakOptions
     from facecure.commands.certify import certify as certify
     from facecure.commands.cloak import cloak as cloak
+    from facecure.commands.cloak_faces import cloak_faces as cloak_faces
     from facecure.commands.evaluate import evaluate as evaluate
     from facecure.commands.train_robust import train_robust as train_robust
     from facecure.countermeasures.plan import TrainingPlan as TrainingPlan
@@ -49,7 +49,7 @@ _HOMES = {
     "TrainingPlan": "facecure.countermeasures.plan",
     "certify": "facecure.commands.certify",
     "cloak": "facecure.commands.cloak",
-    "cloak_faces": "facecure.cloaks.apply.arrays",
+    "cloak_faces": "facecure.commands.cloak_faces",
     "embed": "facecure.embeddings.pipeline",
     "evaluate": "facecure.commands.evaluate",
     "markdown": "facecure.report.markdown",

@@ -76,6 +76,7 @@ class Cloak(ABC, Generic[S]):
     modes: ClassVar[Mapping[str, Any]] = {}  # by name, for a cloak that is called NAME:MODE
     aims: ClassVar[bool] = False  # at other people's faces, `Sources.targets`
     stretches: ClassVar[bool] = False  # does the released code stretch the contrast of faces (Q3)?
+    wants_lpips: ClassVar[bool] = False  # opened, as `CloakOptions.lpips`
     for_photos: ClassVar[str] = ""  # the cloak for whole photos in the place of this one, which is for faces alone
 
     iterations: int

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from facecure.cloaks.cloak import Cloak, Objective, Sources
-from facecure.cloaks.lpips import open_lpips, squared
+from facecure.cloaks.lpips import squared
 from facecure.cloaks.options import CloakOptions
 from facecure.cloaks.steps.lowkey_step import PENALTY, STEP, NativeStep, PlainStep, lowkey_step
 from facecure.cloaks.surrogate import Surrogate, common_view, lengths, unit
@@ -45,6 +45,7 @@ class LowKey(Cloak[LowKeyState]):
     picture of a batch alone, as a reproduction of the study does (Q15).
     """
 
+    wants_lpips = True
     for_photos = "lowkey-warp"
     iterations = 50
     distinct: ClassVar[bool] = False  # every surrogate counts, also those that share an architecture
@@ -54,7 +55,12 @@ class LowKey(Cloak[LowKeyState]):
         self, surrogates: Sequence[Surrogate], mode: None = None, options: CloakOptions = CloakOptions()
     ) -> None:
         super().__init__(surrogates, mode, options)
-        self.lpips = open_lpips(options.lpips, str(surrogates[0].device))
+        if options.lpips is None or (isinstance(options.lpips, str) and options.lpips != "none"):
+            raise InputError(
+                "LowKey weighs visibility by LPIPS: name its weights as lpips, such as lpips-alex (fetched with "
+                "facecure models fetch lpips-alex) or alex=BACKBONE,HEADS, or leave the term out with lpips none"
+            )
+        self.lpips = None if isinstance(options.lpips, str) else options.lpips
         self.first_only = options.reference_batch is not None
         counted = [s if self.distinct else _last_of_its_kind(s, surrogates) for s in surrogates]
         # equal members are computed once and count as often as they occur

@@ -18,7 +18,6 @@ from facecure.cloaks.surrogate import Preprocess, Surrogate
 from facecure.errors import InputError
 from facecure.execution import Execution
 from facecure.weights.pytorch import read_pytorch
-from facecure.zoo.find import find_lpips
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 # first digits of SHA-256, as torchvision puts them into its file names, and the heads' own
@@ -129,21 +128,6 @@ class Lpips(Surrogate):
 def squared(embeddings: Tensor, references: Tensor) -> Tensor:
     """Return |e − r|² (N,): LPIPS, of embeddings by `Lpips`."""
     return (embeddings - references).square().sum(1)
-
-
-def open_lpips(wanted: str | Lpips | None, device: str) -> Lpips | None:
-    """Return the perceptual distance that `CloakOptions.lpips` names; None for "none".
-
-    Raises `InputError` where nothing is named, or as `find_lpips` and `load_lpips` do.
-    """
-    if wanted is None:
-        raise InputError(
-            "LowKey weighs visibility by LPIPS: name its weights as lpips, such as lpips-alex (fetched with facecure "
-            "models fetch lpips-alex) or alex=BACKBONE,HEADS, or leave the term out with lpips none"
-        )
-    if wanted == "none":
-        return None
-    return wanted if isinstance(wanted, Lpips) else load_lpips(*find_lpips(wanted), device=device)
 
 
 def load_lpips(trunk: str, backbone: Path, heads: Path, *, device: str = "cpu") -> Lpips:

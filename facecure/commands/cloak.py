@@ -9,7 +9,7 @@ from pathlib import Path
 
 from facecure.cloaks.apply.ledger import Ledger
 from facecure.cloaks.apply.output import CloakOutput
-from facecure.cloaks.apply.plan import Named, make_plan
+from facecure.cloaks.apply.plan import make_plan
 from facecure.cloaks.apply.run import CloakRun
 from facecure.cloaks.apply.writer import COLUMNS
 from facecure.cloaks.options import CloakOptions
@@ -20,6 +20,8 @@ from facecure.pictures.manifest import PictureSets, read_samples, read_sets
 from facecure.runs.environment import environment
 from facecure.runs.folder import RunFolder
 from facecure.types import Exclusion
+from facecure.zoo.find import find_detector
+from facecure.zoo.surrogates import NamedSurrogate, find_options, find_surrogates
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def cloak(
     pictures: str | os.PathLike[str],
     name: str,
     *,
-    surrogates: Sequence[Named],
+    surrogates: Sequence[NamedSurrogate],
     out: str | os.PathLike[str],
     targets: str | os.PathLike[str] | None = None,
     detector: str | os.PathLike[str] | None = None,
@@ -61,7 +63,9 @@ def cloak(
     `manifest.csv` with what was measured on the written pictures, and `cloak.json`. Called again, it continues. Raises
     `InputError`, `MissingDependency` or `DigestMismatch` before any long work where that is possible.
     """
-    plan = make_plan(name, surrogates, detector, options, output, execution)
+    opened = find_surrogates(surrogates, execution)
+    options = find_options(name, options, execution)
+    plan = make_plan(name, opened, find_detector(detector), options, output, execution)
     if plan.aiming is not None and targets is None:
         raise InputError(f"{plan.aiming.part} aims at other people: name a folder <identity>/<picture> as targets")
     sets = _nameable(read_sets(Path(pictures), {}, {}, []))

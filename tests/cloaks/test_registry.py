@@ -60,7 +60,7 @@ def test_a_mix_has_shares_that_sum_to_one():
     ("name", "says"),
     [
         ("fawkes-v1.0", "low, mid, high"), ("fawkes-v1.0:ultra", "low, mid, high"), ("lowkey:high", "unknown cloak"),
-        ("fawks-v1.0:high", "did you mean 'fawkes-v1.0:high'"), ("mix:lowkey=1", "two or more"),
+        ("fawks-v1.0:high", "did you mean 'fawkes-v1.0'"), ("mix:lowkey=1", "two or more"),
         ("mix:lowkey=0,lowkey-4=1", "two or more"),
         ("mix:lowkey,lowkey-4", "two or more"), ("", "unknown cloak"),
     ],

@@ -397,7 +397,8 @@ class TestWholePhotos:
 
     @pytest.mark.parametrize(("image_format", "ending"), [("png", "png"), ("jpeg", "jpg"), ("webp", "webp")])
     def test_formats_keep_no_metadata_and_are_measured_as_written(self, album, tmp_path, image_format, ending):
-        found = fc.cloak(album[0], LOW, surrogates=SURROGATES[:1], out=tmp_path, output=fc.CloakOutput(whole=True, image_format=image_format))  # fmt: skip
+        output = fc.CloakOutput(whole=True, image_format=image_format)
+        found = fc.cloak(album[0], LOW, surrogates=SURROGATES[:1], out=tmp_path, output=output)
         with Image.open(tmp_path / "cloaked" / "Ann" / f"party_cloaked.{ending}") as image:
             assert image.format == image_format.upper()
             assert not image.getexif()

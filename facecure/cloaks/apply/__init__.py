@@ -1,1 +1,1 @@
-"""Pictures in, cloaked pictures out: plan → run → write for folders, `arrays` for faces in memory."""
+"""Pictures in, cloaked pictures out: plan → run → write; `batch` is what folders and arrays share."""

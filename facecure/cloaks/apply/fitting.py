@@ -11,6 +11,7 @@ from PIL import Image
 
 from facecure.cloaks.apply.batch import FaceBatch
 from facecure.cloaks.frame import Frame
+from facecure.cloaks.options import CloakOptions
 from facecure.cloaks.registry import Part
 from facecure.errors import InputError
 from facecure.pictures.align import align_matrix, cut_face, stretch
@@ -20,6 +21,7 @@ from facecure.types import F32, F64, U8, FaceGeometry, Sample
 
 if TYPE_CHECKING:
     from facecure.cloaks.cloak import Cloak
+    from facecure.cloaks.surrogate import Surrogate
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,11 @@ class Fitting:
             # the released warp takes the matrix of pixel indices for one of pixel centres at +0.5 (§6)
             matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
         return matrix
+
+
+def fitting_of(part: Part, surrogates: Sequence[Surrogate], options: CloakOptions, *, whole: bool = False) -> Fitting:
+    """Return the fitting of a named cloak against surrogates."""
+    return Fitting(part, part.cloak(surrogates, part.cloak.modes.get(part.mode), options), whole=whole)
 
 
 def batch_of(faces: Sequence[SourceFace]) -> FaceBatch:

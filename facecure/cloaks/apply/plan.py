@@ -1,30 +1,21 @@
-"""What a run of `facecure.cloak` will do: cloaks, surrogates and detector, opened and checked before any long work."""
+"""What a run of `facecure.cloak` will do: cloaks, surrogates and detector, checked before any long work."""
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
-from facecure.cloaks.apply.fitting import Fitting
+from facecure.cloaks.apply.fitting import Fitting, fitting_of
 from facecure.cloaks.apply.output import QUALITY, CloakOutput
 from facecure.cloaks.options import CloakOptions
 from facecure.cloaks.registry import parse
 from facecure.errors import InputError
 from facecure.execution import Execution, torch_device
-from facecure.extractors.spec import ExtractorSpec
 from facecure.pictures.detect import Detector
-from facecure.zoo.find import find_detector, find_spec
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from facecure.cloaks.surrogate import Surrogate
-
-# a spec with torch weights, by itself, by its file or by its name in the zoo; or any torch module with such a spec
-Named = Union[str, os.PathLike[str], ExtractorSpec, "tuple[nn.Module, ExtractorSpec]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,38 +69,21 @@ class Plan:
 
 def make_plan(
     name: str,
-    surrogates: Sequence[Named | Surrogate],
-    detector: str | os.PathLike[str] | None,
+    surrogates: Sequence[Surrogate],
+    detector: Detector | None,
     options: CloakOptions,
     output: CloakOutput,
     execution: Execution,
 ) -> Plan:
-    """Return the plan for a cloak's name; raises `InputError`, `MissingDependency` or `DigestMismatch`."""
+    """Return the plan for a cloak's name; raises `InputError` where its parts do not fit each other."""
     parts = parse(name)
     if output.keep_exif and not (output.whole or any(part.cloak.size is None for part in parts)):
         raise InputError("face crops carry no metadata; keep_exif is for whole photos")
-    opened = open_surrogates(surrogates, execution)
-    fittings = tuple(
-        Fitting(part, part.cloak(opened, part.cloak.modes.get(part.mode), options), whole=output.whole)
-        for part in parts
-    )
-    named = find_detector(detector)
+    fittings = tuple(fitting_of(part, surrogates, options, whole=output.whole) for part in parts)
     searched = any(fitting.needs_landmarks for fitting in fittings)
-    if searched and named is None:
+    if searched and detector is None:
         raise InputError(
             "faces have to be found, in photos and for surrogates that align them: name yunet of the zoo or a YuNet "
             "ONNX file as detector or by FACECURE_DETECTOR (face crops under protocol facecure-2021 need none)"
         )
-    return Plan(fittings, named if searched else None, options, output, execution)
-
-
-def open_surrogates(surrogates: Sequence[Named | Surrogate], execution: Execution) -> list[Surrogate]:
-    """Return surrogates ready to be asked; raises `InputError` where two have one name."""
-    from facecure.cloaks.surrogate import Surrogate
-
-    pairs = [entry if isinstance(entry, tuple) else (None, entry) for entry in surrogates]
-    found = [(n, e if isinstance(e, ExtractorSpec | Surrogate) else find_spec(e)) for n, e in pairs]
-    for name, count in Counter(entry.name for _, entry in found).items():
-        if count > 1:
-            raise InputError(f"{count} surrogates are called {name!r}; give each spec a name of its own")
-    return [e if isinstance(e, Surrogate) else Surrogate.of(e, network, execution) for network, e in found]
+    return Plan(fittings, detector if searched else None, options, output, execution)

@@ -1,31 +1,27 @@
-"""Faces in memory: arrays in, arrays out."""
+"""Cloaks in memory: arrays in, arrays out."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facecure.cloaks.apply.batch import FaceBatch, cloak_batch, seed_of
-from facecure.cloaks.apply.fitting import Fitting, batch
-from facecure.cloaks.apply.plan import Named, open_surrogates
+from facecure.cloaks.apply.fitting import Fitting, batch, fitting_of
 from facecure.cloaks.apply.run import BATCH
 from facecure.cloaks.options import CloakOptions
 from facecure.cloaks.registry import parse
 from facecure.errors import InputError
 from facecure.execution import Execution, torch_threads
 from facecure.types import F64, U8
-
-if TYPE_CHECKING:
-    from facecure.cloaks.surrogate import Surrogate
+from facecure.zoo.surrogates import NamedSurrogate, find_options, find_surrogates
 
 
 def cloak_faces(
     pixels: U8,
     name: str,
-    surrogates: Sequence[Named | Surrogate],
+    surrogates: Sequence[NamedSurrogate],
     *,
     landmarks: F64 | None = None,
     targets: U8 | None = None,
@@ -49,8 +45,9 @@ def cloak_faces(
     (part, *others) = parse(name)
     if others:
         raise InputError(f"a mix cloaks each picture of a folder by one of several; name one cloak, not {name!r}")
-    cloak = part.cloak(open_surrogates(surrogates, execution), part.cloak.modes.get(part.mode), options)
-    fitting = Fitting(part, cloak)
+    options = find_options(name, options, execution)
+    fitting = fitting_of(part, find_surrogates(surrogates, execution), options)
+    cloak = fitting.cloak
     faces = _batch(fitting, "pixels", pixels, landmarks)
     aims = None
     if cloak.aims:
@@ -85,7 +82,4 @@ def _batch(fitting: Fitting, what: str, pixels: U8, landmarks: F64 | None) -> Fa
         return batch(pixels, [fitting.matrices(None)] * len(pixels))
     if landmarks is None or landmarks.shape != (len(pixels), 5, 2):
         raise InputError(f"a surrogate sees faces aligned: landmarks of {what} must be float64 ({len(pixels)}, 5, 2)")
-    try:
-        return batch(pixels, [fitting.matrices(points) for points in landmarks])
-    except np.linalg.LinAlgError as error:
-        raise InputError(f"landmarks of one of the {what} fall into one point") from error
+    return batch(pixels, [fitting.matrices(points) for points in landmarks])
