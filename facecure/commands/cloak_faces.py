@@ -63,8 +63,8 @@ def cloak_faces(
     with torch_threads(execution.threads):
         for start in range(0, len(pixels), size):
             rows = slice(start, start + size)
-            part_of = None if aims is None else aims[rows]
-            cloaked[rows] = cloak_batch(cloak, faces[rows], seeds[rows], part_of)
+            aimed = None if aims is None else aims[rows]
+            cloaked[rows] = cloak_batch(cloak, faces[rows], seeds[rows], aimed)
             execution.progress("cloaked", min(start + size, len(pixels)), len(pixels))
     return cloaked
 
