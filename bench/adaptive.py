@@ -17,6 +17,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from facecure.cloaks.options import CloakOptions
 from facecure.commands.cloak import cloak
 from facecure.commands.evaluate import evaluate
 from facecure.commands.train_robust import train_robust
@@ -110,7 +111,8 @@ def trained(assets: Path, work: Path) -> list[str]:
         made[name] = work / name.replace(":", "-")
         cloak(
             public, name, surrogates=SURROGATES, out=made[name], detector="yunet", targets=assets / "lfw_multi",
-            lpips=f"squeeze={assets / 'models' / 'squeezenet1_1_imagenet.pth'},{heads}", progress=told,
+            options=CloakOptions(lpips=f"squeeze={assets / 'models' / 'squeezenet1_1_imagenet.pth'},{heads}"),
+            execution=Execution(progress=told),
         )  # fmt: skip
     # clean pictures of people without cloaks keep the extractor where it was; not those of the gallery's controls
     clean = joined([*people, *sorted((assets / "glint360k_112").iterdir())], work / "public", 12)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
@@ -19,19 +20,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facecure.cloaks import fawkes_v03, fawkes_v10, surrogate
+from facecure.cloaks.cloak import Cloak, Objective, Sources
 from facecure.cloaks.fawkes_v03 import FawkesV03
 from facecure.cloaks.fawkes_v10 import FawkesV10
-from facecure.cloaks.loop import Cloak, Objective, Sources
 from facecure.cloaks.loop import run as iterate
 from facecure.cloaks.lowkey import LowKey, LowKeyState
 from facecure.cloaks.lpips import Lpips, LpipsNetwork, squared
+from facecure.cloaks.options import CloakOptions
 from facecure.cloaks.steps import dssim, fawkes_step, gaussian, lowkey_step
-from facecure.cloaks.surrogate import Surrogate
+from facecure.cloaks.surrogate import Preprocess, Surrogate
 from facecure.extractors.networks import build_network
 from facecure.extractors.networks.folding import fold_batch_norms
 from facecure.kernels import FawkesMove
 from facecure.pictures.synthetic import make_person, render
 from facecure.threads import available_threads
+from facecure.types import FaceGeometry
 
 BATCH = 8
 NETWORKS = {"mobilefacenet-prelu": (96, 112), "mobilefacenet-relu6": (112, 112)}
@@ -39,6 +42,7 @@ MEAN = STD = 127.5
 # of a state and the networks, or of what they say: the loss's gradient, the released way and ours
 Literal = Callable[[object, list[nn.Module]], Tensor]
 Ours = Callable[[object, Objective], Tensor]
+RELEASED = CloakOptions("facecure-2021")
 Case = Callable[[torch.dtype], tuple[Cloak, Sources, Literal, Ours]]
 
 
@@ -153,7 +157,12 @@ def surrogates(dtype: torch.dtype) -> list[Surrogate]:
     """Return both networks as `cloak` uses them."""
     named = zip(NETWORKS.items(), networks(dtype), strict=True)
     return [
-        Surrogate(fold_batch_norms(network), size=size, mean=[MEAN] * 3, std=[STD] * 3, name=name, channels_last=True)
+        Surrogate(
+            fold_batch_norms(network),
+            Preprocess(FaceGeometry(*size), [MEAN] * 3, [STD] * 3),
+            name=name,
+            channels_last=True,
+        )  # fmt: skip
         for (name, size), network in named
     ]
 
@@ -195,7 +204,7 @@ def v10(dtype: torch.dtype) -> tuple[Cloak, Sources, Literal, Ours]:
     """Return Fawkes v1.0 high and its gradient both ways."""
     models, faces = surrogates(dtype), pictures(112).to(dtype)
     mode = fawkes_v10.MODES["high"]
-    cloak = FawkesV10(models, mode, "facecure-2021")
+    cloak = FawkesV10(models, mode, RELEASED)
 
     def literal(state: fawkes_v10.V10State, plain: list[nn.Module]) -> Tensor:
         m = state.step.modifier.clone().requires_grad_()
@@ -221,7 +230,7 @@ def v03(dtype: torch.dtype) -> tuple[Cloak, Sources, Literal, Ours]:
     """Return Fawkes v0.3 high and its gradient both ways."""
     models, mode = surrogates(dtype), fawkes_v03.MODES["high"]
     faces, targets = pictures(224).to(dtype), pictures(224, BATCH).to(dtype)
-    cloak = FawkesV03(models, mode, "facecure-2021")
+    cloak = FawkesV03(models, mode, RELEASED)
 
     def literal(state: fawkes_v03.V03State, plain: list[nn.Module]) -> Tensor:
         m = state.step.modifier.clone().requires_grad_()
@@ -249,7 +258,7 @@ def lowkey(dtype: torch.dtype) -> tuple[Cloak, Sources, Literal, Ours]:
     trunk = LpipsNetwork("alex")
     heads = [torch.rand(width) for width in (64, 192, 384, 256, 256)]
     lpips = Lpips(trunk.load(trunk.features.state_dict(), heads).to(dtype), {})
-    cloak = LowKey(models, "facecure-2021", lpips=lpips)
+    cloak = LowKey(models, options=replace(RELEASED, lpips=lpips))
     window = torch.from_numpy(np.outer(gaussian.LOWKEY, gaussian.LOWKEY)).to(dtype).expand(3, 1, 7, 7)
 
     def smoothed(x: Tensor) -> Tensor:

@@ -19,15 +19,18 @@ from torch import Tensor, nn
 
 from cloak_step import BOUND, EPSILON, PENALTY, RATE, THRESHOLD, Eager, pictures
 from facecure.cloaks import fawkes_v03, fawkes_v10, loop
+from facecure.cloaks.cloak import Cloak, Sources
 from facecure.cloaks.fawkes_v03 import FawkesV03
 from facecure.cloaks.fawkes_v10 import FawkesV10
-from facecure.cloaks.loop import Cloak, Sources
 from facecure.cloaks.lowkey import LowKey
 from facecure.cloaks.lpips import Lpips, LpipsNetwork
+from facecure.cloaks.options import CloakOptions
 from facecure.cloaks.steps.fawkes_step import NativeStep
-from facecure.cloaks.surrogate import Surrogate
+from facecure.cloaks.surrogate import Preprocess, Surrogate
+from facecure.execution import Execution
 from facecure.extractors.networks import build_network
 from facecure.kernels import FawkesMove
+from facecure.types import FaceGeometry
 
 CASES = [(1, 112), (16, 112), (16, 224)]  # pictures, side; the headline is the second
 STEPS, REPEATS, ITERATIONS = 20, 9, 12
@@ -89,13 +92,14 @@ def iterations(name: str, device: str, quick: bool) -> dict[str, Any]:
     count, side = (2, 48) if device == "cpu" else (16, 224 if name == "fawkes-v0.3" else 112)
     torch.manual_seed(0)
     network = small() if quick else build_network("iresnet50")
-    surrogate = Surrogate(network, size=(side, side), mean=[127.5] * 3, std=[127.5] * 3, colour="BGR", device=device)
+    execution, middle = Execution(device=device), [127.5] * 3
+    surrogate = Surrogate(network, Preprocess(FaceGeometry(side, side), middle, middle, "BGR"), execution)
     if not quick and name == "fawkes-v0.3":  # which sees 224 × 224: resized, as its users' extractors do
-        surrogate = Surrogate(network, size=(112, 112), mean=[127.5] * 3, std=[127.5] * 3, device=device)
+        surrogate = Surrogate(network, Preprocess(FaceGeometry(112, 112), middle, middle), execution)
     makers: dict[str, Callable[[], Cloak[Any]]] = {
         "fawkes-v1.0": lambda: FawkesV10([surrogate], fawkes_v10.MODES["high"]),
         "fawkes-v0.3": lambda: FawkesV03([surrogate], fawkes_v03.MODES["high"]),
-        "lowkey": lambda: LowKey([surrogate], lpips=perceptual(device)),
+        "lowkey": lambda: LowKey([surrogate], options=CloakOptions(lpips=perceptual(device))),
     }
     given = pictures(count, side).to(device)
     sources = Sources(given, [None], range(count), given.flip(0), [None])

@@ -18,17 +18,19 @@ from torch.nn import functional
 
 from facecure._core import build_info
 from facecure.cloaks import fawkes_v03, fawkes_v10
+from facecure.cloaks.cloak import Cloak, Sources
 from facecure.cloaks.fawkes_v03 import FawkesV03
 from facecure.cloaks.fawkes_v10 import FawkesV10
-from facecure.cloaks.loop import Cloak, Sources
 from facecure.cloaks.loop import run as iterate
 from facecure.cloaks.lowkey import LowKey
+from facecure.cloaks.options import CloakOptions
 from facecure.cloaks.steps import dssim
 from facecure.cloaks.steps.fawkes_step import NativeStep
-from facecure.cloaks.surrogate import Surrogate
+from facecure.cloaks.surrogate import Preprocess, Surrogate
 from facecure.kernels import FawkesMove
 from facecure.pictures.synthetic import make_person, render
 from facecure.threads import available_threads
+from facecure.types import FaceGeometry
 
 CASES = [(1, 112), (8, 112), (1, 224), (8, 224)]  # pictures, side; the headline is the second
 THRESHOLD, PENALTY, RATE, BOUND, EPSILON, RHO = 0.017, 1e6, 15.0, 15.0, 1e-7, 0.95
@@ -143,11 +145,11 @@ def whole(name: str, repeats: int) -> dict[str, float]:
         layers += [nn.Conv2d(before, after, 3, 2, 1), nn.ReLU()]
     network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 64))
     side = 224 if "v0.3" in name else 112
-    surrogate = Surrogate(network, size=(side, side), mean=[127.5] * 3, std=[127.5] * 3)
+    surrogate = Surrogate(network, Preprocess(FaceGeometry(side, side), [127.5] * 3, [127.5] * 3))
     makers: dict[str, Callable[[], Cloak]] = {
         "fawkes-v1.0:high": lambda: FawkesV10([surrogate], fawkes_v10.MODES["high"]),
         "fawkes-v0.3:high": lambda: FawkesV03([surrogate], fawkes_v03.MODES["high"]),
-        "lowkey": lambda: LowKey([surrogate], lpips=None),
+        "lowkey": lambda: LowKey([surrogate], options=CloakOptions(lpips="none")),
     }
     found = {}
     for count in (1, 4):

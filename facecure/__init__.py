@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facecure.certificates.certificate import Bounds as Bounds
+    from facecure.cloaks.apply.output import CloakOutput as CloakOutput
+    from facecure.cloaks.options import CloakOptions as CloakOptions
     from facecure.commands.certify import certify as certify
     from facecure.commands.cloak import cloak as cloak
+    from facecure.commands.cloak_faces import cloak_faces as cloak_faces
     from facecure.commands.evaluate import evaluate as evaluate
     from facecure.commands.train_robust import train_robust as train_robust
     from facecure.countermeasures.plan import TrainingPlan as TrainingPlan
     from facecure.embeddings.pipeline import embed as embed
     from facecure.errors import FacecureError as FacecureError
+    from facecure.execution import Execution as Execution
     from facecure.extractors.runtimes.onnx import OnnxExtractor as OnnxExtractor
     from facecure.extractors.spec import read_spec as read_spec
     from facecure.kernels import warp_faces as warp_faces
@@ -34,7 +38,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bounds": "facecure.certificates.certificate",
+    "CloakOptions": "facecure.cloaks.options",
+    "CloakOutput": "facecure.cloaks.apply.output",
     "Detector": "facecure.pictures.detect",
+    "Execution": "facecure.execution",
     "FacecureError": "facecure.errors",
     "ModelCache": "facecure.zoo.cache",
     "OnnxExtractor": "facecure.extractors.runtimes.onnx",
@@ -42,6 +49,7 @@ _HOMES = {
     "TrainingPlan": "facecure.countermeasures.plan",
     "certify": "facecure.commands.certify",
     "cloak": "facecure.commands.cloak",
+    "cloak_faces": "facecure.commands.cloak_faces",
     "embed": "facecure.embeddings.pipeline",
     "evaluate": "facecure.commands.evaluate",
     "markdown": "facecure.report.markdown",

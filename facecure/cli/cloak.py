@@ -1,9 +1,8 @@
-"""`facecure cloak`."""
+"""`facecure cloak`: options to the dataclasses of `facecure.cloak`, and its table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from shlex import join
 from typing import Annotated
@@ -15,15 +14,12 @@ from rich.table import Table
 from facecure.cli.console import DetectorOption, ProtocolName, ThreadsOption, app, bold, make_folder, wide_console
 from facecure.cli.console import progress as progress_bars
 from facecure.cloaks.apply.measure import MEASURES
+from facecure.cloaks.apply.output import CloakOutput, Format
+from facecure.cloaks.apply.run import BATCH
+from facecure.cloaks.options import CloakOptions
+from facecure.cloaks.registry import CLOAKS
 from facecure.commands.cloak import cloak as cloak_pictures
-
-
-class ImageFormat(StrEnum):
-    """The formats that pictures can be written in."""
-
-    png = "png"
-    jpeg = "jpeg"
-    webp = "webp"
+from facecure.execution import Execution
 
 
 @app.command(
@@ -43,8 +39,8 @@ def cloak(
         typer.Option(
             "--cloak",
             metavar="NAME",
-            help="fawkes-v0.3:MODE, fawkes-v1.0:MODE, lowkey, lowkey-4, lowkey-warp, lowkey-4-warp or "
-            "mix:NAME=SHARE,NAME=SHARE. Modes: min, low, mid, high, ultra (v0.3); low, mid, high (v1.0).",
+            help=f"{', '.join(CLOAKS)}, where it has modes followed by one, such as fawkes-v1.0:high; or "
+            "mix:NAME=SHARE,NAME=SHARE. Fawkes' modes: min, low, mid, high, ultra (v0.3); low, mid, high (v1.0).",
         ),
     ],
     surrogate: Annotated[
@@ -80,14 +76,14 @@ def cloak(
         bool, typer.Option("--whole", help="Photos in, photos out: every face found is cloaked and put back.")
     ] = False,
     image_format: Annotated[
-        ImageFormat, typer.Option("--format", help="Of the cloaked pictures; jpeg and webp at quality 95.")
-    ] = ImageFormat.png,
+        Format, typer.Option("--format", help="Of the cloaked pictures; jpeg and webp at quality 95.")
+    ] = "png",
     keep_exif: Annotated[
         bool,
         typer.Option("--keep-exif", help="Keep what the camera wrote, the place too; never its thumbnail."),
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of starts, targets and mixes.")] = 0,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures at a time; changes speed only.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures at a time; changes speed only.")] = BATCH,
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu, or torch's name, such as cuda:0.")] = "cpu",
     bf16: Annotated[bool, typer.Option("--bf16", help="Surrogates in bfloat16: faster, other cloaks.")] = False,
     threads: ThreadsOption = 0,
@@ -98,29 +94,16 @@ def cloak(
     Run again after an interruption: finished pictures are not cloaked twice.
     """
     make_folder(out)
+    options = CloakOptions(protocol.value, penalty, reference_batch, lpips, seed)
+    output = CloakOutput(whole, image_format, keep_exif, trace)
     with progress_bars() as progress:
-        done = cloak_pictures(
-            pictures,
-            name,
-            surrogates=surrogate,
-            out=out,
-            targets=targets,
-            detector=detector,
-            lpips=lpips,
-            protocol=protocol.value,
-            penalty=penalty,
-            reference_batch=reference_batch,
-            whole=whole,
-            image_format=image_format.value,
-            keep_exif=keep_exif,
-            seed=seed,
-            batch=batch,
-            device=device,
-            precision="bf16" if bf16 else "fp32",
-            threads=threads,
-            trace=trace,
-            progress=progress,
+        execution = Execution(
+            precision="bf16" if bf16 else "fp32", device=device, threads=threads, batch=batch, progress=progress
         )
+        done = cloak_pictures(
+            pictures, name, surrogates=surrogate, out=out, targets=targets, detector=detector, options=options,
+            output=output, execution=execution,
+        )  # fmt: skip
     console = wide_console()
     console.print(f"{done.written} pictures cloaked, {done.before} were before, {len(done.excluded)} excluded.")
     for exclusion in done.excluded[:5]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
+from facecure.cloaks.cloak import Cloak
+from facecure.cloaks.options import CloakOptions
 from facecure.cloaks.steps.fawkes_step import NativeStep, PlainStep
 from facecure.cloaks.surrogate import Distance, Surrogate
 
@@ -38,6 +41,27 @@ class FawkesState:
     references: Sequence[Tensor]
     step: PlainStep | NativeStep
     best: Tensor
+
+
+F = TypeVar("F", bound=FawkesState)
+
+
+class Fawkes(Cloak[F]):
+    """What both versions state alike: modes, and the weight of visible change beyond the threshold."""
+
+    stretches = True
+    usual_penalty: ClassVar[float]
+    mode: Mode
+
+    def __init__(self, surrogates: Sequence[Surrogate], mode: Mode, options: CloakOptions = CloakOptions()) -> None:
+        super().__init__(surrogates, mode, options)
+        self.iterations = mode.iterations
+        self.penalty = self.usual_penalty if options.penalty is None else options.penalty
+
+    def parameters(self) -> dict[str, Any]:
+        """Return threshold, iterations, rate, penalty and protocol."""
+        own = {"threshold": self.mode.threshold, "rate": self.mode.rate, "penalty": self.penalty}
+        return super().parameters() | own
 
 
 def summed(surrogates: Sequence[Surrogate], state: FawkesState, distance: Distance) -> tuple[Tensor, Tensor]:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from facecure.cloaks.fawkes import FawkesState, Mode, summed
-from facecure.cloaks.loop import Objective, Sources
+from facecure.cloaks.cloak import Objective, Sources
+from facecure.cloaks.fawkes import Fawkes, FawkesState, Mode, summed
+from facecure.cloaks.frame import Frame, box_in
 from facecure.cloaks.steps.adadelta import EPSILON_TF1
 from facecure.cloaks.steps.fawkes_step import fawkes_step
-from facecure.cloaks.surrogate import Surrogate, common_view, lengths
+from facecure.cloaks.surrogate import common_view, lengths
 from facecure.errors import InputError
 from facecure.kernels import FawkesMove
-from facecure.types import ProtocolName
+from facecure.types import F64
 
 _START = 1e-6
 _GREY = 127.5  # what pads a short batch: 0 in tanh space
 _OVER = 1.1  # share of the threshold that `corrected` allows, as v1.0 does
 _DECAY = 0.8
+_MARGIN, _SEVERAL = 0.7, 1.5  # share of a face's box around it; less where there are several faces
 
 MODES = {
     "min": Mode(0.002, 20, 40),
@@ -44,31 +46,22 @@ def remaining(embeddings: Tensor, goals: Tensor) -> Tensor:
     return lengths(goals - embeddings) / lengths(goals)
 
 
-class FawkesV03:
-    """The targeted cloak. `penalty` weighs visible change beyond the threshold: 1e6 at tag v0.3, 1e9 after it (Q2).
+class FawkesV03(Fawkes[V03State]):
+    """The targeted cloak. Visible change beyond the threshold weighs 1e6 at tag v0.3, 1e9 after it (Q2).
 
-    `reference_batch` N pads the batch with grey pictures to N and takes the target direction from its means, as the
-    released code does (Q5); without it every picture has its own.
+    A `reference_batch` of N pads the batch with grey pictures to N and takes the target direction from its means, as
+    the released code does (Q5); without it every picture has its own.
     """
 
-    size: int | None = 224
-
-    def __init__(
-        self,
-        surrogates: Sequence[Surrogate],
-        mode: Mode,
-        protocol: ProtocolName = "corrected",
-        *,
-        penalty: float = 1e9,
-        reference_batch: int | None = None,
-    ) -> None:
-        self.name, self.surrogates, self.mode, self.protocol = "fawkes-v0.3", surrogates, mode, protocol
-        self.iterations, self.penalty, self.reference_batch = mode.iterations, penalty, reference_batch
+    size = 224
+    modes = MODES
+    aims = True
+    usual_penalty = 1e9
 
     def start(self, sources: Sources) -> V03State:
         """Return the state before the first iteration."""
         if sources.targets is None:
-            raise InputError("fawkes-v0.3 aims at other people's faces: name a folder of them with --targets DIR")
+            raise InputError("fawkes-v0.3 aims at other people's faces: hand them over as targets")
         source = sources.pictures
         modifier = torch.full_like(source, _START)
         view = common_view(self.surrogates, sources.grids, source)
@@ -84,16 +77,16 @@ class FawkesV03:
 
     def _goals(self, sources: Sources, targets: Tensor) -> list[Tensor]:
         """Return φ(s) + 2 (mean φ(t) − mean φ(s)) per surrogate; each picture's own means without a reference batch."""
-        goals, source = [], sources.pictures
+        goals, source, reference_batch = [], sources.pictures, self.options.reference_batch
         target_grids = sources.target_grids or [None] * len(self.surrogates)
         for surrogate, grid, target_grid in zip(self.surrogates, sources.grids, target_grids, strict=True):
             own, aim = surrogate.embed(source, grid), surrogate.embed(targets, target_grid)
-            if self.reference_batch is None:
+            if reference_batch is None:
                 goals.append(2 * aim - own)
                 continue
-            if len(own) > self.reference_batch:
-                raise InputError(f"{len(own)} pictures do not fit a reference batch of {self.reference_batch}")
-            padding = self.reference_batch - len(own)
+            if len(own) > reference_batch:
+                raise InputError(f"{len(own)} pictures do not fit a reference batch of {reference_batch}")
+            padding = reference_batch - len(own)
             grey = surrogate.embed(torch.full_like(source[:1], _GREY))
             means = [torch.cat([part, grey.expand(padding, -1)]).mean(dim=0) for part in (aim, own)]
             goals.append(own + 2 * (means[0] - means[1]))
@@ -106,27 +99,29 @@ class FawkesV03:
         penalty, _ = self.mode.penalty(step.visible, self.penalty)
         return Objective(penalty + feature, feature, step.visible.clone(), [by_feature])
 
-    def accept(self, state: V03State, found: Objective) -> Tensor:
+    def accept(self, state: V03State, objective: Objective) -> Tensor:
         """Prefer what is nearest to the goal, whatever its DSSIM (Q7); `corrected`: within 1.1 of the threshold.
 
         The released code judges a picture after each update, which is before the next one: the start never counts.
         """
         if state.iteration == 0:
-            return torch.zeros_like(found.feature, dtype=torch.bool)
-        better = (found.feature > 0) & (found.feature < state.best)
-        if self.protocol == "corrected":
+            return torch.zeros_like(objective.feature, dtype=torch.bool)
+        better = (objective.feature > 0) & (objective.feature < state.best)
+        if not self.options.released:
             budget = _OVER * self.mode.threshold
-            within = found.visible <= budget
+            within = objective.visible <= budget
             # nothing within the budget yet: the least visible counts
-            better = torch.where(state.least <= budget, better & within, within | (found.visible < state.least))
-        state.best.copy_(torch.where(better, found.feature, state.best))
-        state.least.copy_(torch.where(better, found.visible, state.least))
+            better = torch.where(state.least <= budget, better & within, within | (objective.visible < state.least))
+        state.best.copy_(torch.where(better, objective.feature, state.best))
+        state.least.copy_(torch.where(better, objective.visible, state.least))
         return better
 
-    def update(self, state: V03State, found: Objective, better: Tensor) -> None:
+    def update(self, state: V03State, objective: Objective, better: Tensor) -> None:
         """Take an Adadelta step."""
-        _, by_visible = self.mode.penalty(found.visible, self.penalty)
-        state.step(FawkesMove(found.gradients[0], by_visible, torch.ones_like(by_visible), better, self.rate(state)))
+        _, by_visible = self.mode.penalty(objective.visible, self.penalty)
+        state.step(
+            FawkesMove(objective.gradients[0], by_visible, torch.ones_like(by_visible), better, self.rate(state))
+        )
 
     def rate(self, state: V03State) -> float:
         """Return Adadelta's rate for the next step: a fifth lower after each whole third of the iterations."""
@@ -137,18 +132,26 @@ class FawkesV03:
         """Return whether this is the start, which never counts, and the rate."""
         return state.iteration == 0, self.rate(state)
 
-    def weight(self, state: V03State) -> None:
-        """Return None: nothing is adapted."""
-
     def finish(self, state: V03State) -> Tensor:
         """Return the best pictures, the one after the last update included."""
         state.step.keep(self.accept(state, self.objective(state)))
         return state.step.best.clamp(0, 255)
 
     def parameters(self) -> dict[str, Any]:
-        """Return threshold, iterations, rate, penalty, reference batch and protocol."""
-        mode = self.mode
-        return {
-            "threshold": mode.threshold, "iterations": mode.iterations, "rate": mode.rate, "penalty": self.penalty,
-            "reference_batch": self.reference_batch, "protocol": self.protocol,
-        }  # fmt: skip
+        """Return those of both versions, and the reference batch."""
+        return super().parameters() | {"reference_batch": self.options.reference_batch}
+
+    @classmethod
+    def suffix(cls, mode: str) -> str:
+        """Return `_{mode}_cloaked`."""
+        return f"_{mode}_cloaked"
+
+    @classmethod
+    def frame(cls, photo: tuple[int, int], box: F64, several: bool) -> Frame:
+        """Return the box widened by a margin, padded to a square at the right and the bottom (§4, Merging).
+
+        The tool's detector was MTCNN; a box of another one frames alike.
+        """
+        extra = (box[2:] - box[:2]) * (_MARGIN / _SEVERAL if several else _MARGIN) / 2
+        left, top, right, bottom = box_in(photo, np.concatenate([box[:2] - extra, box[2:] + extra]))
+        return Frame(left, top, right, bottom, max(bottom - top, right - left), 0, 0, "black")

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from facecure.cloaks.fawkes import FawkesState, Mode, summed
-from facecure.cloaks.loop import Objective, Sources, noise
+from facecure.cloaks.cloak import Objective, Sources
+from facecure.cloaks.fawkes import Fawkes, FawkesState, Mode, summed
+from facecure.cloaks.frame import Frame, centred
 from facecure.cloaks.steps.adadelta import EPSILON_KERAS
 from facecure.cloaks.steps.fawkes_step import each, fawkes_step
-from facecure.cloaks.surrogate import Surrogate, common_view, lengths, unit
+from facecure.cloaks.surrogate import common_view, lengths, unit
 from facecure.kernels import FawkesMove
-from facecure.types import ProtocolName
+from facecure.types import F64
 
 _BOUND = 15.0  # grey levels
+_BORDER = 30  # pixels by which the square cut out of a photo is larger than the face's box
 _START = 1e-4
 _KICK = 0.01
 _CEILING = 129.0  # of const_diff, and 1 / 129 its floor
@@ -54,27 +54,22 @@ class V10State(FawkesState):
 
 def shift(embeddings: Tensor, references: Tensor) -> Tensor:
     """Return ‖e/‖e‖ − r‖² / ‖r‖ (N,): §5, step 2."""
-    found: Tensor = (unit(embeddings) - references).square().sum(1) / lengths(references)
-    return found
+    distance: Tensor = (unit(embeddings) - references).square().sum(1) / lengths(references)
+    return distance
 
 
-class FawkesV10:
-    """The untargeted cloak. `penalty` is the weight of visible change beyond the threshold, 1e6 from the tool's CLI."""
+class FawkesV10(Fawkes[V10State]):
+    """The untargeted cloak. The weight of visible change beyond the threshold is that of the tool's command line."""
 
-    size: int | None = 112
-
-    def __init__(
-        self, surrogates: Sequence[Surrogate], mode: Mode, protocol: ProtocolName = "corrected", *, penalty: float = 1e6
-    ) -> None:
-        self.name, self.surrogates, self.mode, self.protocol = "fawkes-v1.0", surrogates, mode, protocol
-        self.iterations, self.penalty = mode.iterations, penalty
+    modes = MODES
+    usual_penalty = 1e6
 
     def start(self, sources: Sources) -> V10State:
         """Return the state before the first iteration: a little noise, by each picture's seed."""
         source = sources.pictures
         ones = source.new_ones(len(source))
         seen = zip(self.surrogates, sources.grids, strict=True)
-        modifier = noise(sources.seeds, source, _START)
+        modifier = sources.noise(_START, source)
         view = common_view(self.surrogates, sources.grids, source)
         return V10State(
             iteration=0,
@@ -95,14 +90,14 @@ class FawkesV10:
         penalty, _ = self.mode.penalty(step.visible, self.penalty)
         return Objective(penalty - state.weight * feature, feature, step.visible.clone(), [by_feature])
 
-    def accept(self, state: V10State, found: Objective) -> Tensor:
+    def accept(self, state: V10State, objective: Objective) -> Tensor:
         """Prefer pictures within 1.1 of the threshold that move further than the best so far."""
-        better = (found.visible <= _TOO_MUCH * self.mode.threshold) & (found.feature > state.best)
-        state.best.copy_(torch.where(better, found.feature, state.best))
-        state.last = found
+        better = (objective.visible <= _TOO_MUCH * self.mode.threshold) & (objective.feature > state.best)
+        state.best.copy_(torch.where(better, objective.feature, state.best))
+        state.last = objective
         return better
 
-    def update(self, state: V10State, found: Objective, better: Tensor) -> None:
+    def update(self, state: V10State, objective: Objective, better: Tensor) -> None:
         """Take an Adadelta step; after the first one a kick in tanh space leaves the flat start; adapt the weights.
 
         The last pictures stay: what would come after them is never judged.
@@ -113,23 +108,23 @@ class FawkesV10:
             first = state.iteration == 0
             state.step(
                 FawkesMove(
-                    found.gradients[0],
-                    dssim_weight=self.mode.penalty(found.visible, self.penalty)[1],
+                    objective.gradients[0],
+                    dssim_weight=self.mode.penalty(objective.visible, self.penalty)[1],
                     feature_weight=-state.weight,
                     better=better,
                     rate=self.mode.rate,
                     kick=_KICK if first else 0.0,
                     # Q10: the kick makes a new variable, whose accumulators start at zero
-                    forget=first and self.protocol == "facecure-2021",
-                    frozen=self.protocol == "facecure-2021",  # Q9
+                    forget=first and self.options.released,
+                    frozen=self.options.released,  # Q9
                 )
             )
-        self._adapt(state, found)
+        self._adapt(state, objective)
 
-    def _adapt(self, state: V10State, found: Objective) -> None:
+    def _adapt(self, state: V10State, objective: Objective) -> None:
         """Double or halve const_diff while the change stays too faint or too visible, else set it to 1."""
-        low = (found.visible <= _ENOUGH * self.mode.threshold) & (state.weight <= _CEILING)
-        high = ~low & (found.visible >= _TOO_MUCH * self.mode.threshold) & (state.weight >= 1 / _CEILING)
+        low = (objective.visible <= _ENOUGH * self.mode.threshold) & (state.weight <= _CEILING)
+        high = ~low & (objective.visible >= _TOO_MUCH * self.mode.threshold) & (state.weight >= 1 / _CEILING)
         one = torch.ones_like(state.weight)
         up = torch.where(state.side == -1, one, 2 * state.weight)
         down = torch.where(state.side == 1, one, state.weight / 2)
@@ -151,10 +146,15 @@ class FawkesV10:
         instead = (state.best < _WEAK) & (last.visible < _LAST_BUDGET) & (last.feature > state.best)
         return torch.where(each(instead), state.step.pictures, state.step.best).clamp(0, 255)
 
-    def parameters(self) -> dict[str, Any]:
-        """Return threshold, iterations, rate, penalty and protocol."""
-        mode = self.mode
-        return {
-            "threshold": mode.threshold, "iterations": mode.iterations, "rate": mode.rate, "penalty": self.penalty,
-            "protocol": self.protocol,
-        }  # fmt: skip
+    @classmethod
+    def suffix(cls, mode: str) -> str:
+        """Return `_cloaked`, or `_{mode}_cloaked` for the states of April 2021."""
+        return f"_{mode.split('-')[0]}_cloaked" if "2021-04" in mode else "_cloaked"
+
+    @classmethod
+    def frame(cls, photo: tuple[int, int], box: F64, several: bool) -> Frame:
+        """Return the box in the middle of a square 30 pixels larger, of the box's mean colour (§5, Merging).
+
+        The tool's detector was MTCNN; a box of another one frames alike.
+        """
+        return centred(photo, box, _BORDER)

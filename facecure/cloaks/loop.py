@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from facecure.cloaks.surrogate import Surrogate
+from facecure.cloaks.cloak import Cloak, Objective, S, Sources
 from facecure.kernels.device import refusal
-from facecure.types import F32, Bool, ProtocolName
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """What a batch is cloaked from.
-
-    `pictures` float32 (N, 3, H, W) RGB 0…255 are the clean faces in the tool's own size; `grids`, one per surrogate,
-    where its input lies in them (`Surrogate.grid`), or None where it sees the whole face; `seeds` one per picture;
-    `targets`, where a cloak has any, other people's faces of the same shape, and `target_grids` theirs.
-    """
-
-    pictures: Tensor
-    grids: Sequence[Tensor | None]
-    seeds: Sequence[int]
-    targets: Tensor | None = None
-    target_grids: Sequence[Tensor | None] = ()
-
-
-@dataclass(slots=True)
-class Objective:
-    """What the networks say of the pictures of one iteration: values (N,), and gradients with respect to pictures.
-
-    `feature` is the cloak's own distance of embeddings, `visible` the change one sees: DSSIM, or LPIPS for LowKey.
-    `gradients` (N, 3, H, W) are the cloak's own, for its `update`.
-    """
-
-    loss: Tensor
-    feature: Tensor
-    visible: Tensor
-    gradients: Sequence[Tensor]
+from facecure.types import F32, Bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,50 +27,12 @@ class Record:
     weight: F32 | None = None
 
 
-class State(Protocol):
-    """What a cloak carries from one iteration to the next: `iteration` done so far, the rest its own.
-
-    Tensors are changed in place: a CUDA graph knows them by their address.
-    """
-
-    iteration: int
-
-
-S = TypeVar("S", bound=State)
-
-
-class Cloak(Protocol[S]):
-    """One cloak with its parameters. `run` drives it."""
-
-    name: str
-    size: int | None  # side of the square face it works on; None: the picture as it is
-    iterations: int
-    surrogates: Sequence[Surrogate]
-    protocol: ProtocolName
-
-    def start(self, sources: Sources) -> S:
-        """Return the state before the first iteration."""
-
-    def objective(self, state: S) -> Objective:
-        """Return values and gradients at the state's pictures, which stay."""
-
-    def accept(self, state: S, found: Objective) -> Tensor:
-        """Take note of the values; return bool (N,): is this the best picture so far?"""
-
-    def update(self, state: S, found: Objective, better: Tensor) -> None:
-        """Keep what is better and move on to the next pictures, `state.iteration` being the number before this one."""
-
-    def phase(self, state: S) -> object:
-        """Return what decides, beside the state's tensors, which operations the next iteration has."""
-
-    def weight(self, state: S) -> Tensor | None:
-        """Return a copy of the per-picture weight (N,) that the next objective uses, where the cloak adapts one."""
-
-    def finish(self, state: S) -> Tensor:
-        """Return the cloaked pictures, float32 (N, 3, H, W) RGB 0…255."""
-
-    def parameters(self) -> dict[str, Any]:
-        """Return everything that decides the result besides pictures, seeds and surrogates, as JSON values."""
+def cloaked(cloak: Cloak[Any], sources: Sources, each: Callable[[Record], object] = lambda record: None) -> Tensor:
+    """Return the cloaked pictures, float32 (N, 3, H, W) RGB 0…255; `each` is handed every iteration's record."""
+    state = cloak.start(sources)
+    for record in run(cloak, state):
+        each(record)
+    return cloak.finish(state)
 
 
 def run(cloak: Cloak[S], state: S, iterations: int | None = None) -> Iterator[Record]:
@@ -116,23 +48,23 @@ def run(cloak: Cloak[S], state: S, iterations: int | None = None) -> Iterator[Re
         if captures and phase in graphs:
             captured = graphs[phase] or Iteration(cloak, state)
             graphs[phase] = captured
-            found, better = captured.replay()
+            objective, better = captured.replay()
         else:
             graphs[phase] = None
-            found, better = iterate(cloak, state)
+            objective, better = iterate(cloak, state)
         state.iteration += 1
-        columns = [found.loss, found.feature, found.visible, better, *([] if weight is None else [weight])]
-        values = numpy(torch.stack([column.to(found.loss) for column in columns]))  # one copy, one wait
+        columns = [objective.loss, objective.feature, objective.visible, better, *([] if weight is None else [weight])]
+        values = _on_host(torch.stack([column.to(objective.loss) for column in columns]))  # one copy, one wait
         loss, feature, visible, accepted, *rest = values
         yield Record(state.iteration, loss, feature, visible, accepted.astype(bool), *rest)
 
 
 def iterate(cloak: Cloak[S], state: S) -> tuple[Objective, Tensor]:
     """Return what the networks say of the state's pictures and which are better; move on to the next."""
-    found = cloak.objective(state)
-    better = cloak.accept(state, found)
-    cloak.update(state, found, better)
-    return found, better
+    objective = cloak.objective(state)
+    better = cloak.accept(state, objective)
+    cloak.update(state, objective, better)
+    return objective, better
 
 
 def can_be_captured(cloak: Cloak[Any]) -> bool:
@@ -149,20 +81,14 @@ class Iteration:
         # torch's own stream for captures is of whatever device was current at its first
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         with torch.cuda.device(device), torch.cuda.graph(self._graph, stream=stream):
-            self._found = iterate(cloak, state)  # nothing runs yet
+            self._values = iterate(cloak, state)  # nothing runs yet
 
     def replay(self) -> tuple[Objective, Tensor]:
         """Run it; return its values, which the next replay overwrites."""
         self._graph.replay()
-        return self._found
+        return self._values
 
 
-def numpy(values: Tensor) -> F32:
+def _on_host(values: Tensor) -> F32:
     """Return values as a float32 array of their own."""
     return np.array(values.detach().cpu().numpy(), dtype=np.float32)
-
-
-def noise(seeds: Sequence[int], like: Tensor, width: float) -> Tensor:
-    """Return uniform values in ±width, shaped as `like` (N, …): each picture's drawn by its own seed."""
-    drawn = [np.random.default_rng(seed).uniform(-width, width, like.shape[1:]) for seed in seeds]
-    return like.new_tensor(np.array(drawn, np.float32).reshape(like.shape))

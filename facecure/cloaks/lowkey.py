@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from facecure.cloaks.loop import Objective, Sources, noise
-from facecure.cloaks.lpips import Lpips, squared
+from facecure.cloaks.cloak import Cloak, Objective, Sources
+from facecure.cloaks.lpips import squared
+from facecure.cloaks.options import CloakOptions
 from facecure.cloaks.steps.lowkey_step import PENALTY, STEP, NativeStep, PlainStep, lowkey_step
 from facecure.cloaks.surrogate import Surrogate, common_view, lengths, unit
 from facecure.errors import InputError
 from facecure.kernels import Views
-from facecure.types import ProtocolName
 
-_START, _ITERATIONS = 0.005, 50
+_START = 0.005  # of the range
 
 
 @dataclass(slots=True)
@@ -33,48 +33,50 @@ class LowKeyState:
 
 def spread(embeddings: Tensor, references: Tensor) -> Tensor:
     """Return mean over dimensions of (e/‖e‖ − r)², over ‖r‖ (N,): §6, Objective."""
-    found: Tensor = (unit(embeddings) - references).square().mean(1) / lengths(references)
-    return found
+    distance: Tensor = (unit(embeddings) - references).square().mean(1) / lengths(references)
+    return distance
 
 
-class LowKey:
-    """The sign-step cloak.
+class LowKey(Cloak[LowKeyState]):
+    """The sign-step cloak, of faces.
 
-    Of surrogates that share an architecture `distinct=False` uses the last one for each of them, as the released code
-    does, whose networks overwrite each other's weights (Q6): its ArcFace files never count. `warp` is the released
-    variant for whole photos: pictures of any size, seen through `Sources.grids`. `lpips` None leaves the perceptual
-    term out. `first_only` penalises the first picture of a batch alone, as a reproduction of the study does (Q15).
+    Of surrogates that share an architecture the last one counts for each of them, as in the released code, whose
+    networks overwrite each other's weights (Q6): its ArcFace files never count. A `reference_batch` penalises the first
+    picture of a batch alone, as a reproduction of the study does (Q15).
     """
 
-    size: int | None
-    iterations = _ITERATIONS
+    wants_lpips = True
+    for_photos = "lowkey-warp"
+    iterations = 50
+    distinct: ClassVar[bool] = False  # every surrogate counts, also those that share an architecture
+    warp: ClassVar[bool] = False  # the face is seen through `Sources.grids` alone
 
     def __init__(
-        self,
-        surrogates: Sequence[Surrogate],
-        protocol: ProtocolName = "corrected",
-        *,
-        lpips: Lpips | None,
-        distinct: bool = False,
-        warp: bool = False,
-        first_only: bool = False,
+        self, surrogates: Sequence[Surrogate], mode: None = None, options: CloakOptions = CloakOptions()
     ) -> None:
-        self.name = "lowkey" + ("-4" if distinct else "") + ("-warp" if warp else "")
-        self.surrogates, self.protocol, self.lpips = surrogates, protocol, lpips
-        self.size, self.warp, self.first_only = None if warp else 112, warp, first_only
-        used = [s if distinct else [t for t in surrogates if t.architecture == s.architecture][-1] for s in surrogates]
+        super().__init__(surrogates, mode, options)
+        if options.lpips is None or (isinstance(options.lpips, str) and options.lpips != "none"):
+            raise InputError(
+                "LowKey weighs visibility by LPIPS: name its weights as lpips, such as lpips-alex (fetched with "
+                "facecure models fetch lpips-alex) or alex=BACKBONE,HEADS, or leave the term out with lpips none"
+            )
+        self.lpips = None if isinstance(options.lpips, str) else options.lpips
+        self.first_only = options.reference_batch is not None
+        counted = [s if self.distinct else _last_of_its_kind(s, surrogates) for s in surrogates]
         # equal members are computed once and count as often as they occur
-        self._shares = [sum(t is s for t in used) / len(used) for s in surrogates]
+        self._shares = [sum(t is s for t in counted) / len(counted) for s in surrogates]
 
     def start(self, sources: Sources) -> LowKeyState:
         """Return the state before the first iteration: noise by each picture's seed."""
         if self.warp and any(grid is None for grid in sources.grids):
-            raise InputError(f"{self.name} goes through alignment: every surrogate's spec needs face mode 'align'")
+            raise InputError(
+                "LowKey's -warp variants go through alignment: every surrogate's spec needs face mode 'align'"
+            )
         pictures = sources.pictures / 255
         views = zip(self.surrogates, sources.grids, strict=True)
         return LowKeyState(
             iteration=0,
-            step=lowkey_step(pictures + noise(sources.seeds, pictures, _START), self._views(sources)),
+            step=lowkey_step(pictures + sources.noise(_START, pictures), self._views(sources)),
             grids=sources.grids,
             references=[unit(s.embed(pictures, grid, mirror=True, white=1)) for s, grid in views],
             clean=[self.lpips.embed(pictures, grid, white=1) for grid in self._seen(sources.grids)]
@@ -120,37 +122,58 @@ class LowKey:
         views = self._seen(state.grids)
         for grid, clean in zip(views, state.clean, strict=True):
             part = None if grid is None else grid[counted]
-            found, by = self.lpips.loss_and_grad(pictures[counted], clean[counted], squared, part, white=1)
-            value[counted] += found / len(views)
+            distance, by = self.lpips.loss_and_grad(pictures[counted], clean[counted], squared, part, white=1)
+            value[counted] += distance / len(views)
             gradient[counted] += by / len(views)
         return value, gradient
 
-    def accept(self, state: LowKeyState, found: Objective) -> Tensor:
-        """Return True: the last picture is the one that counts."""
-        return torch.ones_like(found.feature, dtype=torch.bool)
-
-    def update(self, state: LowKeyState, found: Objective, better: Tensor) -> None:
+    def update(self, state: LowKeyState, objective: Objective, better: Tensor) -> None:
         """Step every value by 0.0025 of the range."""
-        state.step(*found.gradients)
+        state.step(*objective.gradients)
 
     def phase(self, state: LowKeyState) -> str:
         """Return the same always: all iterations are alike."""
         return "any"
-
-    def weight(self, state: LowKeyState) -> None:
-        """Return None: nothing is adapted."""
 
     def finish(self, state: LowKeyState) -> Tensor:
         """Return the last pictures."""
         return 255 * state.step.pictures.clamp(0, 1)
 
     def parameters(self) -> dict[str, Any]:
-        """Return members' shares, LPIPS and protocol."""
-        return {
-            "iterations": self.iterations,
+        """Return iterations, step, members' shares, LPIPS and protocol."""
+        return super().parameters() | {
             "step": STEP,
             "shares": {s.name: share for s, share in zip(self.surrogates, self._shares, strict=True)},
             "lpips": None if self.lpips is None else self.lpips.what,
             "first_only": self.first_only,
-            "protocol": self.protocol,
         }
+
+    @classmethod
+    def suffix(cls, mode: str) -> str:
+        """Return `_attacked`."""
+        return "_attacked"
+
+
+class LowKey4(LowKey):
+    """LowKey with all surrogates, also those that share an architecture: what its paper means."""
+
+    for_photos = "lowkey-4-warp"
+    distinct = True
+
+
+class LowKeyWarp(LowKey):
+    """The released variant for whole photos: pictures of any size, in which surrogates see the face aligned."""
+
+    size = None
+    for_photos = ""
+    warp = True
+
+
+class LowKey4Warp(LowKeyWarp):
+    """The variant for whole photos with all surrogates."""
+
+    distinct = True
+
+
+def _last_of_its_kind(surrogate: Surrogate, surrogates: Sequence[Surrogate]) -> Surrogate:
+    return [other for other in surrogates if other.architecture == surrogate.architecture][-1]

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facecure.cloaks.surrogate import Surrogate
+from facecure.cloaks.surrogate import Preprocess, Surrogate
 from facecure.errors import InputError
+from facecure.execution import Execution
 from facecure.weights.pytorch import read_pytorch
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
@@ -120,7 +121,7 @@ class Lpips(Surrogate):
         self, network: LpipsNetwork, what: dict[str, Any], *, device: str = "cpu", rows: int | None = None
     ) -> None:
         middle = [127.5] * 3
-        super().__init__(network, size=None, mean=middle, std=middle, name="lpips", device=device, rows=rows)
+        super().__init__(network, Preprocess(None, middle, middle), Execution(device=device), name="lpips", rows=rows)
         self.what = what
 
 
@@ -140,8 +141,8 @@ def load_lpips(trunk: str, backbone: Path, heads: Path, *, device: str = "cpu") 
     (body, body_sha256), (weights, heads_sha256) = _read(backbone), _read(heads)
     network = LpipsNetwork(trunk)
     try:
-        found = {key.removeprefix("features."): body[key] for key in body if not key.startswith("classifier.")}
-        network.load(found, [weights[f"lin{i}.model.1.weight"] for i in range(len(weights))])
+        features = {key.removeprefix("features."): body[key] for key in body if not key.startswith("classifier.")}
+        network.load(features, [weights[f"lin{i}.model.1.weight"] for i in range(len(weights))])
     except (RuntimeError, KeyError) as error:
         raise InputError(f"{backbone} and {heads} are not the two files of LPIPS {trunk}: {error}") from error
     first, second = PUBLISHED[trunk]
@@ -162,4 +163,4 @@ def _read(file: Path) -> tuple[dict[str, Tensor], str]:
     except OSError as error:
         raise InputError(f"LPIPS weights {file}: {error.strerror}") from error
     except InputError as error:
-        raise InputError(f"LPIPS weights {file} are no torch state dict, or no state dict alone: {error}") from error
+        raise InputError(f"LPIPS weights {file}: not a torch state dict, or not one alone: {error}") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -10,13 +12,30 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facecure.errors import InputError
+from facecure.execution import Execution
+from facecure.extractors.networks.folding import fold_batch_norms
+from facecure.extractors.runtimes.torch import load_network, state_sha256
+from facecure.extractors.spec import ExtractorSpec
 from facecure.kernels import View
 from facecure.kernels.device import full_float32
-from facecure.types import F64
+from facecure.types import F64, FaceGeometry
 
 ROWS = {"cpu": 4, "cuda": 16}  # pictures of a pass unless told: a GPU takes `facecure cloak`'s batch in one
 _LARGE = 1 << 18  # pixels beyond which a picture, a whole photo, goes alone: copies of it would only fill a pass
 Distance = Callable[[Tensor, Tensor], Tensor]  # embeddings (N, D), references (N, D) -> (N,)
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """How a network takes pictures: cut by `geometry`, None for any size, then (x − mean) / std.
+
+    `mean` and `std` are those of the planes in `colour` order, on 0…255.
+    """
+
+    geometry: FaceGeometry | None
+    mean: Sequence[float]
+    std: Sequence[float]
+    colour: Literal["RGB", "BGR"] = "RGB"
 
 
 class Surrogate:
@@ -31,47 +50,65 @@ class Surrogate:
     def __init__(
         self,
         network: nn.Module,
+        preprocess: Preprocess,
+        execution: Execution = Execution(),
         *,
-        size: tuple[int, int] | None,
-        mean: Sequence[float],
-        std: Sequence[float],
-        colour: Literal["RGB", "BGR"] = "RGB",
-        border: Literal["black", "replicate"] = "black",
         name: str = "surrogate",
         digest: str = "",
         architecture: str = "",
-        device: str = "cpu",
-        precision: Literal["fp32", "bf16"] = "fp32",
         channels_last: bool = False,
         rows: int | None = None,
     ) -> None:
-        """`size` is the network's input (width, height), None for any; `mean`, `std` are in plane order, on 0…255.
-
-        `rows` are those of a pass, `ROWS` of the device unless told.
-        """
-        if precision not in ("fp32", "bf16"):
-            raise InputError(f"precision is fp32 or bf16, not {precision!r}")
+        """`rows` None stands for `ROWS` of the device. Raises `InputError` for a precision other than fp32 or bf16."""
+        if execution.precision not in ("fp32", "bf16"):
+            raise InputError(f"precision of surrogates is fp32 or bf16, not {execution.precision!r}")
         self.name, self.digest, self.architecture = name, digest, architecture or name
-        self.device, self.precision = torch.empty(0, device=device).device, precision  # with its number
+        self.device = torch.empty(0, device=execution.device).device  # with its number
+        self.precision = execution.precision
         self.rows = rows or ROWS.get(self.device.type, ROWS["cpu"])
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(self.device).eval().requires_grad_(False)
         if channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-        self._size, self._colour = size, colour
+        self.geometry, self._colour = preprocess.geometry, preprocess.colour
+        self._size = None if self.geometry is None else (self.geometry.width, self.geometry.height)
         # in shares of white, so that a cloak may work on 0…255 or on 0…1 without a rounding between
-        self._shares = [[value / 255 for value in values] for values in (mean, std)]
+        self._shares = [[value / 255 for value in values] for values in (preprocess.mean, preprocess.std)]
         self._mean, self._std = (
             torch.tensor(values, dtype=torch.float64, device=self.device).reshape(3, 1, 1) for values in self._shares
         )
-        self._padding = "zeros" if border == "black" else "border"
+        replicated = self.geometry is not None and self.geometry.border == "replicate"
+        self._padding = "border" if replicated else "zeros"
 
-    def grid(self, matrices: F64, picture_size: tuple[int, int]) -> Tensor:
+    @classmethod
+    def of(cls, spec: ExtractorSpec, network: nn.Module | None = None, execution: Execution = Execution()) -> Surrogate:
+        """Return the surrogate of a spec with its own weights, or of another network that takes pictures as it says.
+
+        That network stays as it is: a copy of it is taken.
+        """
+        if network is None:
+            loaded, sha256 = load_network(spec)
+            network = fold_batch_norms(loaded)
+        else:
+            sha256, network = state_sha256(network), copy.deepcopy(network)
+        return cls(
+            network,
+            Preprocess(spec.geometry, spec.mean, spec.std, spec.colour),
+            execution,
+            name=spec.name,
+            digest=spec.digest(sha256),
+            architecture=spec.architecture or type(network).__qualname__,
+            channels_last=True,  # the faster layout on every device measured, bench/cloak.py
+        )
+
+    def grid(self, matrices: F64 | None, picture_size: tuple[int, int]) -> Tensor | None:
         """Return where each input pixel lies in its picture, float32 (N, h, w, 2) as `grid_sample` counts.
 
-        `matrices` float64 (N, 2, 3) map a face point to its picture point, pixel centres at +0.5, as
-        `kernels.warp_faces` takes them; `picture_size` is (width, height).
+        None where `matrices` are: the network sees pictures whole. They are float64 (N, 2, 3) and map a face point to
+        its picture point, pixel centres at +0.5, as `kernels.warp_faces` takes them; `picture_size` is (width, height).
         """
+        if matrices is None:
+            return None
         assert self._size is not None
         width, height = self._size
         x, y = torch.meshgrid(
@@ -87,12 +124,12 @@ class Surrogate:
         self, pictures: Tensor, grid: Tensor | None = None, *, mirror: bool = False, white: float = 255
     ) -> Tensor:
         """Return raw embeddings (N, D) of pictures (N, 3, H, W), summed with those of their mirror images if asked."""
-        found = []
+        embeddings = []
         with torch.no_grad():
             for part, count in self._parts(pictures):
                 view = None if grid is None else grid[part]
-                found.append(self._forward(pictures[part], view, mirror, white)[:count])
-        return torch.cat(found)
+                embeddings.append(self._forward(pictures[part], view, mirror, white)[:count])
+        return torch.cat(embeddings)
 
     def loss_and_grad(
         self,
@@ -165,8 +202,8 @@ class Surrogate:
 
     def _embeddings(self, planes: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"), full_float32():
-            found: Tensor = self.network(planes.contiguous(memory_format=self._format))
-        return found.to(planes.dtype)
+            embeddings: Tensor = self.network(planes.contiguous(memory_format=self._format))
+        return embeddings.to(planes.dtype)
 
 
 def _gradient(loss: Tensor, x: Tensor) -> Tensor:
@@ -177,8 +214,8 @@ def _gradient(loss: Tensor, x: Tensor) -> Tensor:
 
 def lengths(embeddings: Tensor) -> Tensor:
     """Return the Euclidean length (N,) of each embedding (N, D)."""
-    found: Tensor = torch.linalg.vector_norm(embeddings, dim=1)
-    return found
+    norms: Tensor = torch.linalg.vector_norm(embeddings, dim=1)
+    return norms
 
 
 def unit(embeddings: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from facecure.cloaks.options import CloakOptions
 from facecure.commands.cloak import cloak
 from facecure.commands.evaluate import evaluate
 from facecure.embeddings.pipeline import embed
@@ -86,15 +87,18 @@ def run_demo(out: Path, *, seed: int = 0, progress: Progress = silent) -> Demo:
     files = [f"{person},{pictures.name}/{person}/{k:02d}.jpg" for person in people for k in range(PICTURES)]
     write_whole(protected, "\n".join(["identity,path", *files, ""]))
     for short, name in CLOAKS.items():
+
+        def told(stage: str, done: int, total: int, short: str = short) -> None:
+            progress(f"{short}: {stage}", done, total)
+
         cloak(
             protected,
             name,
             surrogates=[surrogate],
             out=out / short,
             targets=others,
-            lpips="none",  # its networks are not ours to ship
-            seed=seed,
-            progress=lambda stage, done, total, short=short: progress(f"{short}: {stage}", done, total),  # type: ignore[misc]
+            options=CloakOptions(lpips="none", seed=seed),  # LPIPS' networks are not ours to ship
+            execution=Execution(progress=told),
         )
     _cloak_sheet(people, out).save(cloaks)
     report = evaluate(

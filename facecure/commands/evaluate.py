@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from facecure.cloaks.apply.origin import white_box
 from facecure.embeddings.pipeline import check_extractors, embed
 from facecure.embeddings.table import contents
 from facecure.errors import InputError
@@ -20,7 +21,7 @@ from facecure.pictures.detect import Detector
 from facecure.pictures.load import stack_faces
 from facecure.pictures.manifest import read_sets
 from facecure.protocols.gallery import check_others, few_others, others
-from facecure.protocols.scenario import Scenario, check_identities, white_box
+from facecure.protocols.scenario import Scenario, check_identities
 from facecure.protocols.scenario import check_extractors as check_scenario
 from facecure.protocols.split import NOTES, make_split
 from facecure.protocols.suspects import find_suspects, told

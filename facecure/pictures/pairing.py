@@ -1,7 +1,8 @@
 """Which cloaked picture belongs to which clean one: exact stem plus a tool's known suffix, never position.
 
-Positions and substrings mispair silently (quirks Q13, Q21, Q23). Suffixes: Fawkes v0.3 `_{mode}_cloaked`, Fawkes v1.0
-`_cloaked` or, in April 2021, `_{mode}_cloaked`; LowKey `_attacked`, its clean counterpart `_small`.
+Positions and substrings mispair silently (quirks Q13, Q21, Q23). Suffixes are those of files that the original tools
+write, `_cloaked`, `_{mode}_cloaked`, `_attacked`, and of LowKey's clean counterparts, `_small`. Every registered cloak
+writes one of them (`cloaks.cloak.Cloak.suffix`); one of its own would pair by `manifest.csv` alone.
 """
 
 from __future__ import annotations
@@ -30,22 +31,22 @@ def stripped(stem: str, role: Role) -> list[str]:
     >>> stripped("1_high_cloaked", "cloaked")
     ['1', '1_high']
     """
-    found = [stem[: match.start()] for suffix in _SUFFIXES.get(role, ()) if (match := suffix.search(stem))]
-    return sorted({name for name in found if name})
+    bases = [stem[: match.start()] for suffix in _SUFFIXES.get(role, ()) if (match := suffix.search(stem))]
+    return sorted({base for base in bases if base})
 
 
 def drop_named_cloaks(samples: Sequence[Sample]) -> tuple[list[Sample], list[Exclusion]]:
     """Return the clean samples without those named as the cloak of another one in the same identity."""
     keys = {(sample.identity, sample.key) for sample in samples}
-    kept, excluded = [], []
+    clean, excluded = [], []
     for sample in samples:
         bases = stripped(sample.key, "cloaked") + stripped(sample.key, "unprotected")
         base = next((b for b in bases if (sample.identity, b) in keys), None)
         if base is None:
-            kept.append(sample)
+            clean.append(sample)
         else:
             excluded.append(Exclusion(sample.path, f"not clean: named as the cloak or copy of {base!r} beside it"))
-    return kept, excluded
+    return clean, excluded
 
 
 def pair(clean: Iterable[Sample], others: Sequence[Sample]) -> tuple[list[Sample], list[Exclusion]]:
@@ -56,7 +57,7 @@ def pair(clean: Iterable[Sample], others: Sequence[Sample]) -> tuple[list[Sample
     """
     keys = {(sample.identity, sample.key) for sample in clean}
     suffixed = {s.identity for s in others if any((s.identity, b) in keys for b in stripped(s.key, s.role))}
-    found: dict[tuple[str, str], list[Sample]] = defaultdict(list)
+    claims: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     excluded: list[Exclusion] = []
     for sample in others:
         bases = [b for b in stripped(sample.key, sample.role) if (sample.identity, b) in keys]
@@ -68,14 +69,14 @@ def pair(clean: Iterable[Sample], others: Sequence[Sample]) -> tuple[list[Sample
                 continue
             bases = bases or [sample.key]
         if len(bases) == 1:
-            found[sample.identity, bases[0]].append(replace(sample, key=bases[0]))
+            claims[sample.identity, bases[0]].append(replace(sample, key=bases[0]))
         elif bases:
             readings = " or ".join(map(repr, bases))
             excluded.append(Exclusion(sample.path, f"unpaired: may belong to {readings}; say which in a manifest"))
         else:
             excluded.append(Exclusion(sample.path, f"unpaired: {sample.identity!r} has no clean picture of this stem"))
     paired: list[Sample] = []
-    for (_, key), group in found.items():
+    for (_, key), group in claims.items():
         if len(group) == 1:
             paired += group
         else:

@@ -86,7 +86,7 @@ def find_lpips(named: str) -> tuple[str, Path, Path]:
         return trunk, Path(backbone), Path(heads)
     known = [entry.name for entry in zoo().values() if entry.kind == "perceptual distance"]
     if named not in known:
-        raise InputError(f"--lpips takes one of {', '.join(known)}, or alex=BACKBONE,HEADS, or none, not {named!r}")
+        raise InputError(f"lpips is one of {', '.join(known)}, or alex=BACKBONE,HEADS, or none, not {named!r}")
     body, head = ModelCache().files(zoo_entry(named))
     return named.removeprefix("lpips-"), body, head
 

@@ -401,8 +401,8 @@ def test_a_killed_cloak_continues_without_a_trace(people, surrogate, tmp_path):
     ("options", "says"),
     [
         (["--cloak", "fawkes-v1.0:hihg"], "low, mid, high"),
-        (["--cloak", "fawkes-v0.3:low"], "--targets"),
-        (["--cloak", "lowkey"], "--lpips"),
+        (["--cloak", "fawkes-v0.3:low"], "as targets"),
+        (["--cloak", "lowkey"], "lpips-alex"),
     ],
 )
 def test_cloak_says_what_is_missing(people, surrogate, tmp_path, options, says):

@@ -10,7 +10,9 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from facecure.cloaks.surrogate import Surrogate  # noqa: E402
+from facecure.cloaks.surrogate import Preprocess, Surrogate  # noqa: E402
+from facecure.execution import Execution  # noqa: E402
+from facecure.types import FaceGeometry  # noqa: E402
 
 
 class Tiny(nn.Module):
@@ -48,13 +50,22 @@ def random_weights(seed: int, bend: str) -> dict[str, np.ndarray]:
     return weights
 
 
+def made_surrogate(
+    network, size=(112, 112), mean=(127.5,) * 3, std=(128.0,) * 3, colour="RGB", border="black", device="cpu",
+    precision="fp32", **options,
+) -> Surrogate:  # fmt: skip
+    """Return a surrogate of a network's input size, None for any."""
+    geometry = None if size is None else FaceGeometry(*size, border=border)
+    execution = Execution(device=device, precision=precision)
+    return Surrogate(network, Preprocess(geometry, mean, std, colour), execution, **options)
+
+
 @pytest.fixture
 def tiny():
     """Return a function that makes a surrogate with random weights."""
 
     def make(seed: int = 0, bend: str = "relu", **options) -> Surrogate:
-        chosen = {"size": (112, 112), "mean": [127.5] * 3, "std": [128.0] * 3, "name": f"tiny{seed}"} | options
-        return Surrogate(Tiny(random_weights(seed, bend)), **chosen)
+        return made_surrogate(Tiny(random_weights(seed, bend)), **{"name": f"tiny{seed}"} | options)
 
     return make
 
@@ -70,7 +81,7 @@ def golden_runs(golden, file: str) -> dict[str, dict[str, np.ndarray]]:
 
 
 def golden_surrogate(weights: dict[str, np.ndarray], name: str, **options) -> Surrogate:
-    return Surrogate(Tiny(weights), name=name, **options)
+    return made_surrogate(Tiny(weights), name=name, **options)
 
 
 def planes(pictures: np.ndarray):

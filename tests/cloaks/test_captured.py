@@ -11,19 +11,20 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from facecure import _core  # noqa: E402
+from facecure.cloaks.cloak import Sources  # noqa: E402
 from facecure.cloaks.fawkes import Mode  # noqa: E402
 from facecure.cloaks.fawkes_v03 import FawkesV03  # noqa: E402
 from facecure.cloaks.fawkes_v10 import FawkesV10  # noqa: E402
-from facecure.cloaks.loop import Sources, iterate  # noqa: E402
-from facecure.cloaks.lowkey import LowKey  # noqa: E402
+from facecure.cloaks.loop import iterate  # noqa: E402
+from facecure.cloaks.lowkey import LowKey, LowKey4Warp  # noqa: E402
 from facecure.cloaks.lpips import Lpips, LpipsNetwork  # noqa: E402
+from facecure.cloaks.options import CloakOptions  # noqa: E402
 from facecure.cloaks.steps import dssim, fawkes_step, lowkey_step  # noqa: E402
-from facecure.cloaks.surrogate import Surrogate  # noqa: E402
 from facecure.extractors.networks import build_network  # noqa: E402
 from facecure.extractors.networks.keras.plain import Rescaling  # noqa: E402
 from facecure.kernels import cloak_steps_cuda  # noqa: E402
 
-from .conftest import Tiny, random_weights  # noqa: E402
+from .conftest import Tiny, made_surrogate, random_weights  # noqa: E402
 from .test_lpips import CHANNELS  # noqa: E402
 from .watch import DEVICE, Watch  # noqa: E402
 
@@ -73,11 +74,13 @@ def rescaled(weights) -> nn.Module:
 
 
 CLOAKS = {
-    "fawkes-v1.0": lambda surrogates, protocol: FawkesV10(surrogates, Mode(0.01, 12, 20), protocol),
-    "fawkes-v0.3": lambda surrogates, protocol: FawkesV03(surrogates, Mode(0.005, 12, 30), protocol),
-    "lowkey": lambda surrogates, protocol: LowKey(surrogates, protocol, lpips=None),
-    "lowkey with LPIPS": lambda surrogates, protocol: LowKey(surrogates, protocol, lpips=lpips()),
-    "lowkey-4-warp": lambda surrogates, protocol: LowKey(surrogates, protocol, lpips=lpips(), distinct=True, warp=True),
+    "fawkes-v1.0": lambda surrogates, protocol: FawkesV10(surrogates, Mode(0.01, 12, 20), CloakOptions(protocol)),
+    "fawkes-v0.3": lambda surrogates, protocol: FawkesV03(surrogates, Mode(0.005, 12, 30), CloakOptions(protocol)),
+    "lowkey": lambda surrogates, protocol: LowKey(surrogates, options=CloakOptions(protocol, lpips="none")),
+    "lowkey with LPIPS": lambda surrogates, protocol: LowKey(surrogates, options=CloakOptions(protocol, lpips=lpips())),
+    "lowkey-4-warp": lambda surrogates, protocol: LowKey4Warp(
+        surrogates, options=CloakOptions(protocol, lpips=lpips())
+    ),
 }
 SURROGATES = {
     "plain": {},
@@ -102,7 +105,7 @@ CASES = [
 def test_an_iteration_stays_on_its_device(name, kind, protocol):
     options = {"size": (SIDE, SIDE), "mean": [127.5] * 3, "std": [128.0] * 3, "device": DEVICE} | SURROGATES[kind]
     make = options.pop("network", Tiny)
-    surrogates = [Surrogate(make(random_weights(i, "prelu")), **options) for i in range(2)]
+    surrogates = [made_surrogate(make(random_weights(i, "prelu")), **options) for i in range(2)]
     matrices = np.repeat([[[1.0, 0, 0], [0, 1, 0]]], COUNT, 0)
     grids = [s.grid(matrices, (SIDE, SIDE)) if kind == "aligned" else None for s in surrogates]
     pictures = torch.empty(COUNT, 3, SIDE, SIDE, device=DEVICE)

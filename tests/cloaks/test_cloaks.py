@@ -9,11 +9,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from facecure.cloaks.cloak import Sources  # noqa: E402
 from facecure.cloaks.fawkes import Mode  # noqa: E402
 from facecure.cloaks.fawkes_v03 import FawkesV03  # noqa: E402
 from facecure.cloaks.fawkes_v10 import FawkesV10  # noqa: E402
-from facecure.cloaks.loop import Sources, run  # noqa: E402
-from facecure.cloaks.lowkey import LowKey  # noqa: E402
+from facecure.cloaks.loop import cloaked, run  # noqa: E402
+from facecure.cloaks.lowkey import LowKey, LowKey4, LowKeyWarp  # noqa: E402
+from facecure.cloaks.options import CloakOptions  # noqa: E402
 from facecure.cloaks.steps import lowkey_step  # noqa: E402
 from facecure.cloaks.steps.dssim import Dssim  # noqa: E402
 from facecure.cloaks.steps.fawkes_step import PlainStep  # noqa: E402
@@ -24,10 +26,11 @@ from facecure.pictures.synthetic import make_person, render  # noqa: E402
 FACES = torch.from_numpy(
     np.stack([render(make_person(i), 0).pixels for i in range(7)]).transpose(0, 3, 1, 2).astype(np.float32)
 )
+BARE = CloakOptions(lpips="none")
 MAKERS = {
-    "fawkes-v1.0": lambda surrogates, protocol: FawkesV10(surrogates, Mode(0.01, 12, 20), protocol),
-    "fawkes-v0.3": lambda surrogates, protocol: FawkesV03(surrogates, Mode(0.005, 12, 30), protocol),
-    "lowkey": lambda surrogates, protocol: LowKey(surrogates, protocol, lpips=None),
+    "fawkes-v1.0": lambda surrogates, protocol: FawkesV10(surrogates, Mode(0.01, 12, 20), CloakOptions(protocol)),
+    "fawkes-v0.3": lambda surrogates, protocol: FawkesV03(surrogates, Mode(0.005, 12, 30), CloakOptions(protocol)),
+    "lowkey": lambda surrogates, protocol: LowKey(surrogates, options=CloakOptions(protocol, lpips="none")),
 }
 
 
@@ -36,10 +39,9 @@ def sources(surrogates, which=slice(None)):
     return Sources(FACES[which], whole, list(range(len(FACES)))[which], FACES.roll(1, 0)[which], whole)
 
 
-def cloaked(cloak, given):
-    state = cloak.start(given)
-    records = list(run(cloak, state))
-    return cloak.finish(state), records, state
+def recorded(cloak, given):
+    records = []
+    return cloaked(cloak, given, records.append), records
 
 
 @pytest.mark.slow
@@ -48,9 +50,9 @@ def cloaked(cloak, given):
 def test_any_batch_gives_the_same_pictures(tiny, name, protocol):
     surrogates = [tiny(0), tiny(1, "prelu")]
     cloak = MAKERS[name](surrogates, protocol)
-    whole, records, _ = cloaked(cloak, sources(surrogates))
+    whole, records = recorded(cloak, sources(surrogates))
     for size in (1, 3, 5):
-        parts = [cloaked(cloak, sources(surrogates, slice(i, i + size))) for i in range(0, 7, size)]
+        parts = [recorded(cloak, sources(surrogates, slice(i, i + size))) for i in range(0, 7, size)]
         assert torch.equal(torch.cat([part[0] for part in parts]), whole)
         for number, record in enumerate(records):
             np.testing.assert_array_equal(np.concatenate([part[1][number].loss for part in parts]), record.loss)
@@ -60,7 +62,7 @@ def test_any_batch_gives_the_same_pictures(tiny, name, protocol):
 def test_a_run_can_stop_and_go_on_at_any_iteration(tiny, name):
     surrogates = [tiny(0)]
     cloak = MAKERS[name](surrogates, "corrected")
-    whole, records, _ = cloaked(cloak, sources(surrogates))
+    whole, records = recorded(cloak, sources(surrogates))
     state = cloak.start(sources(surrogates))
     steps = [*run(cloak, state, 5), *run(cloak, state, 0), *run(cloak, state)]
     assert [r.iteration for r in steps] == [r.iteration for r in records] == list(range(1, cloak.iterations + 1))
@@ -72,7 +74,7 @@ def test_a_run_can_stop_and_go_on_at_any_iteration(tiny, name):
 def test_embeddings_move_and_bounds_hold(tiny, name, protocol):
     surrogates = [tiny(0)]
     cloak = MAKERS[name](surrogates, protocol)
-    pictures, records, _ = cloaked(cloak, sources(surrogates))
+    pictures, records = recorded(cloak, sources(surrogates))
     assert pictures.min() >= 0
     assert pictures.max() <= 255
     delta = (pictures - FACES).abs().amax((1, 2, 3))
@@ -128,9 +130,9 @@ def test_a_graph_replays_what_the_loop_does(tiny, monkeypatch, name, protocol):
     given = sources(surrogates)
     given = replace(given, pictures=given.pictures.cuda(), targets=given.targets.cuda())
     cloak = MAKERS[name](surrogates, protocol)
-    replayed, records, _ = cloaked(cloak, given)
+    replayed, records = recorded(cloak, given)
     monkeypatch.setattr("facecure.cloaks.loop.can_be_captured", lambda cloak: False)
-    eager, expected, _ = cloaked(cloak, given)
+    eager, expected = recorded(cloak, given)
     assert torch.equal(replayed, eager)
     for ours, theirs in zip(records, expected, strict=True):
         np.testing.assert_array_equal(ours.loss, theirs.loss)
@@ -139,7 +141,7 @@ def test_a_graph_replays_what_the_loop_does(tiny, monkeypatch, name, protocol):
 def test_v03_moves_towards_its_target(tiny):
     surrogates = [tiny(0)]
     given = sources(surrogates)
-    pictures, _, _ = cloaked(MAKERS["fawkes-v0.3"](surrogates, "corrected"), given)
+    pictures = cloaked(MAKERS["fawkes-v0.3"](surrogates, "corrected"), given)
     goal = surrogates[0].embed(given.targets)
     before, after = ((surrogates[0].embed(p) - goal).norm(dim=1) for p in (FACES, pictures))
     assert (after < before).all()
@@ -150,7 +152,7 @@ def test_corrected_v03_keeps_its_budget_where_the_released_rules_do_not(tiny):
     surrogates, mode = [tiny(0)], Mode(1e-4, 30, 10)
     budgets = {}
     for protocol in ("corrected", "facecure-2021"):
-        pictures, _, _ = cloaked(FawkesV03(surrogates, mode, protocol, penalty=1e3), sources(surrogates))
+        pictures = cloaked(FawkesV03(surrogates, mode, CloakOptions(protocol, 1e3)), sources(surrogates))
         budgets[protocol] = Dssim(FACES)(pictures - FACES)[0]
     within = budgets["corrected"] <= 1.1 * mode.threshold
     assert within.float().mean() > 0.5
@@ -191,12 +193,12 @@ def test_the_native_step_gives_the_plain_loops_pictures(tiny, monkeypatch, name,
     """Bit for bit, whatever the network makes of them."""
     surrogates = [tiny(0), tiny(1, "prelu")]
     cloak = MAKERS[name](surrogates, protocol)
-    native, records, _ = cloaked(cloak, sources(surrogates))
+    native, records = recorded(cloak, sources(surrogates))
     monkeypatch.setattr("facecure.cloaks.fawkes_v10.fawkes_step", PlainStep)
     monkeypatch.setattr("facecure.cloaks.fawkes_v03.fawkes_step", PlainStep)
     monkeypatch.setattr("facecure.cloaks.lowkey.lowkey_step", lowkey_step.PlainStep)
-    plain, expected, state = cloaked(cloak, sources(surrogates))
-    assert type(state.step).__name__ == "PlainStep"
+    assert type(cloak.start(sources(surrogates)).step).__name__ == "PlainStep"
+    plain, expected = recorded(cloak, sources(surrogates))
     assert torch.equal(native, plain)
     for ours, theirs in zip(records, expected, strict=True):
         np.testing.assert_array_equal(ours.accepted, theirs.accepted)
@@ -206,10 +208,10 @@ def test_the_native_step_gives_the_plain_loops_pictures(tiny, monkeypatch, name,
 def test_weights_double_and_fall_as_the_protocol_says(tiny):
     """§5, step 5: always under 2, 4, …, 256, then 1; always over ½, …, 1/256, then 1."""
     surrogates = [tiny(0)]
-    cloak = FawkesV10(surrogates, Mode(0.5, 20, 0.0), "facecure-2021")
-    _, records, _ = cloaked(cloak, sources(surrogates))
+    cloak = FawkesV10(surrogates, Mode(0.5, 20, 0.0), CloakOptions("facecure-2021"))
+    _, records = recorded(cloak, sources(surrogates))
     assert [float(r.weight[0]) for r in records[:12]] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 1, 2, 4]
-    cloak = FawkesV10(surrogates, Mode(1e-12, 20, 0.0), "facecure-2021")
+    cloak = FawkesV10(surrogates, Mode(1e-12, 20, 0.0), CloakOptions("facecure-2021"))
     state = cloak.start(sources(surrogates))
     state.side = -state.side
     records = list(run(cloak, state))
@@ -219,10 +221,10 @@ def test_weights_double_and_fall_as_the_protocol_says(tiny):
 def test_lowkey_uses_the_last_surrogate_of_each_architecture(tiny):
     """Q6: the released networks overwrite each other's weights."""
     first, second, other = tiny(0, architecture="ir"), tiny(1, architecture="ir"), tiny(2, architecture="resnet")
-    assert LowKey([first, second, other], lpips=None).parameters()["shares"] == {
+    assert LowKey([first, second, other], options=BARE).parameters()["shares"] == {
         "tiny0": 0, "tiny1": pytest.approx(2 / 3), "tiny2": pytest.approx(1 / 3),
     }  # fmt: skip
-    shares = LowKey([first, second, other], lpips=None, distinct=True).parameters()["shares"]
+    shares = LowKey4([first, second, other], options=BARE).parameters()["shares"]
     assert list(shares.values()) == pytest.approx([1 / 3] * 3)
 
 
@@ -231,7 +233,7 @@ def test_deduplicated_members_equal_the_whole_ensemble(tiny):
     pair, alone = [tiny(0, architecture="ir"), tiny(1, architecture="ir")], [tiny(1, architecture="ir")]
     values = []
     for surrogates in (pair, alone, [alone[0], tiny(1, architecture="other")]):
-        cloak = LowKey(surrogates, lpips=None, distinct=len(surrogates) == 2 and surrogates is not pair)
+        cloak = (LowKey if surrogates is pair else LowKey4)(surrogates, options=BARE)
         values.append(cloak.objective(cloak.start(sources(surrogates))))
     for value in values[1:]:
         np.testing.assert_allclose(value.loss, values[0].loss, rtol=1e-5)
@@ -241,11 +243,11 @@ def test_deduplicated_members_equal_the_whole_ensemble(tiny):
 def test_warp_needs_alignment_and_reference_batches_have_room(tiny):
     surrogates = [tiny(0)]
     with pytest.raises(InputError, match="align"):
-        LowKey(surrogates, lpips=None, warp=True).start(sources(surrogates))
-    cloak = FawkesV03(surrogates, Mode(0.005, 3, 30), reference_batch=2)
+        LowKeyWarp(surrogates, options=BARE).start(sources(surrogates))
+    cloak = FawkesV03(surrogates, Mode(0.005, 3, 30), CloakOptions(reference_batch=2))
     with pytest.raises(InputError, match="do not fit"):
         cloak.start(sources(surrogates))
-    with pytest.raises(InputError, match="--targets"):
+    with pytest.raises(InputError, match="as targets"):
         cloak.start(Sources(FACES[:1], [None], [0]))
 
 
@@ -253,7 +255,9 @@ def test_a_reference_batch_couples_its_pictures(tiny):
     """Q5: the direction is the batch's, grey padding included."""
     surrogates = [tiny(0)]
     alone = FawkesV03(surrogates, Mode(0.005, 3, 30)).start(sources(surrogates, slice(0, 2))).references[0]
-    padded = FawkesV03(surrogates, Mode(0.005, 3, 30), reference_batch=3).start(sources(surrogates, slice(0, 2)))
+    padded = FawkesV03(surrogates, Mode(0.005, 3, 30), CloakOptions(reference_batch=3)).start(
+        sources(surrogates, slice(0, 2))
+    )
     own, aim = (surrogates[0].embed(p[:2]) for p in (FACES, FACES.roll(1, 0)))
     np.testing.assert_allclose(alone, 2 * aim - own, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(padded.references[0], own + 2 * (aim - own).sum(0) / 3, rtol=1e-4, atol=1e-4)

@@ -7,9 +7,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from facecure.cloaks.cloak import Sources  # noqa: E402
 from facecure.cloaks.fawkes import Mode  # noqa: E402
 from facecure.cloaks.fawkes_v03 import FawkesV03  # noqa: E402
-from facecure.cloaks.loop import Sources, run  # noqa: E402
+from facecure.cloaks.loop import run  # noqa: E402
+from facecure.cloaks.options import CloakOptions  # noqa: E402
 
 from .conftest import golden_runs, golden_surrogate, planes, rows  # noqa: E402
 
@@ -32,9 +34,7 @@ def finished(golden):
         cloak = FawkesV03(
             surrogates,
             Mode(float(g["param_th"]), int(g["param_its"]), float(g["param_lr"])),
-            "facecure-2021",
-            penalty=float(g["param_sd"]),
-            reference_batch=int(g["param_batch_size"]),
+            CloakOptions("facecure-2021", float(g["param_sd"]), int(g["param_batch_size"])),
         )
         pictures, targets = (planes(arrays[""]["images_224"][g[index]]) for index in ("src_idx", "tgt_idx"))
         sources = Sources(pictures, [None] * len(surrogates), range(len(pictures)), targets)

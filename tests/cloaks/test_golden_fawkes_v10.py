@@ -7,9 +7,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from facecure.cloaks.cloak import Sources  # noqa: E402
 from facecure.cloaks.fawkes import Mode  # noqa: E402
 from facecure.cloaks.fawkes_v10 import FawkesV10  # noqa: E402
-from facecure.cloaks.loop import Sources, run  # noqa: E402
+from facecure.cloaks.loop import run  # noqa: E402
+from facecure.cloaks.options import CloakOptions  # noqa: E402
 from facecure.cloaks.steps.fawkes_step import PlainStep  # noqa: E402
 from facecure.kernels import FawkesMove  # noqa: E402
 
@@ -33,7 +35,7 @@ def started(arrays, g):
         for w in str(g["param_extractors"]).split(",")
     ]
     mode = Mode(float(g["param_th"]), int(g["param_its"]), float(g["param_lr"]))
-    cloak = FawkesV10(surrogates, mode, "facecure-2021", penalty=float(g["param_sd"]))
+    cloak = FawkesV10(surrogates, mode, CloakOptions("facecure-2021", float(g["param_sd"])))
     sources = planes(arrays[""]["images_112"][g["src_idx"]])
     return cloak, cloak.start(Sources(sources, [None] * len(surrogates), range(len(sources))))
 

@@ -13,9 +13,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from facecure.cloaks.loop import Sources, run  # noqa: E402
-from facecure.cloaks.lowkey import LowKey  # noqa: E402
+from facecure.cloaks.cloak import Sources  # noqa: E402
+from facecure.cloaks.loop import run  # noqa: E402
+from facecure.cloaks.lowkey import LowKey4  # noqa: E402
 from facecure.cloaks.lpips import Lpips, LpipsNetwork, squared  # noqa: E402
+from facecure.cloaks.options import CloakOptions  # noqa: E402
 from facecure.cloaks.steps.gaussian import smooth  # noqa: E402
 from facecure.cloaks.surrogate import unit  # noqa: E402
 
@@ -47,7 +49,7 @@ def make(golden, arrays):
         lpips = golden_lpips(alex)
         for model in (*surrogates, lpips):
             model.network.to(dtype)
-        cloak = LowKey(surrogates, "facecure-2021", lpips=lpips, distinct=True, first_only=name == "mashal")
+        cloak = LowKey4(surrogates, options=CloakOptions("facecure-2021", None, 1 if name == "mashal" else None, lpips))
         pictures = torch.from_numpy(arrays[""]["images_112"][g["src_idx"]]).permute(0, 3, 1, 2).to(dtype)
         state = cloak.start(Sources(pictures, [None, None], range(len(pictures))))
         place(state, arrays, name, 0)

@@ -84,7 +84,7 @@ def test_files_are_loaded_and_named_uncalibrated(tmp_path):
         ({"body": {"features.0.weight": torch.zeros(1)}}, "not the two files"),
         ({"lin": {"lin0.model.1.weight": torch.ones(1, 64, 1, 1)}}, "7 heads"),
         ({"lin": {"other": torch.ones(1)}}, "not the two files"),
-        ({"body": {"epoch": 3}}, "no state dict"),
+        ({"body": {"epoch": 3}}, "not a torch state dict"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(tmp_path, change, says):
@@ -98,7 +98,7 @@ def test_missing_files_and_unknown_trunks_are_named(tmp_path):
     with pytest.raises(InputError, match="nowhere"):
         load_lpips("alex", tmp_path / "nowhere.pth", tmp_path / "lin.pth")
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(InputError, match="no torch state dict"):
+    with pytest.raises(InputError, match="not a torch state dict"):
         load_lpips("alex", tmp_path / "text.pth", tmp_path / "text.pth")
 
 

@@ -8,9 +8,11 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from facecure.cloaks.surrogate import Surrogate, common_view, lengths, unit  # noqa: E402
+from facecure.cloaks.surrogate import common_view, lengths, unit  # noqa: E402
 from facecure.errors import InputError  # noqa: E402
 from facecure.kernels import Normalise, warp_faces  # noqa: E402
+
+from .conftest import made_surrogate  # noqa: E402
 
 
 class Flat(nn.Module):
@@ -29,7 +31,7 @@ def squares(embeddings, references):
 def test_whole_faces_are_normalised_as_the_extractor_does(colour, white):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 12, 10, 3), np.uint8)
     mean, std = [123.7, 116.3, 103.5], [58.4, 57.1, 57.4]
-    surrogate = Surrogate(Flat(), size=(10, 12), mean=mean, std=std, colour=colour)
+    surrogate = made_surrogate(Flat(), size=(10, 12), mean=mean, std=std, colour=colour)
     planes = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32)) * (white / 255)
     found = surrogate.embed(planes, white=white).reshape(5, 3, 12, 10)
     np.testing.assert_allclose(found, Normalise(mean, std, colour)(pixels), rtol=1e-5, atol=2e-6)
@@ -41,7 +43,7 @@ def test_aligned_faces_are_those_of_warp_faces(border):
     matrices = np.array(
         [[[1.4, -0.3, 9.0], [0.3, 1.4, -4.0]], [[1, 0, 0], [0, 1, 0]], [[0.7, 0.2, 30], [-0.2, 0.7, 31]]]
     )
-    surrogate = Surrogate(Flat(), size=(32, 28), mean=[0] * 3, std=[1] * 3, border=border)
+    surrogate = made_surrogate(Flat(), size=(32, 28), mean=[0] * 3, std=[1] * 3, border=border)
     planes = torch.from_numpy(np.repeat(pixels.transpose(2, 0, 1)[None], 3, 0).astype(np.float32))
     found = surrogate.embed(planes, surrogate.grid(matrices, (80, 60))).reshape(3, 3, 28, 32)
     warped = warp_faces(pixels, matrices, (32, 28), border=border).transpose(0, 3, 1, 2)
@@ -49,7 +51,7 @@ def test_aligned_faces_are_those_of_warp_faces(border):
 
 
 def test_a_face_of_another_size_is_resized():
-    surrogate = Surrogate(Flat(), size=(6, 4), mean=[0] * 3, std=[1] * 3)
+    surrogate = made_surrogate(Flat(), size=(6, 4), mean=[0] * 3, std=[1] * 3)
     found = surrogate.embed(torch.full((2, 3, 12, 12), 9.0))
     np.testing.assert_allclose(found, np.full((2, 72), 9.0), rtol=1e-6)
 

@@ -117,7 +117,7 @@ def test_again_does_nothing(done, photos):
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 4])
 def test_batches_change_speed_only(done, photos, tmp_path, batch):
-    fc.cloak(photos, LOW, surrogates=SURROGATES, out=tmp_path, batch=batch)
+    fc.cloak(photos, LOW, surrogates=SURROGATES, out=tmp_path, execution=fc.Execution(batch=batch))
     assert files(tmp_path) == files(done.folder)
 
 
@@ -131,7 +131,7 @@ def test_an_interrupted_run_continues(done, photos, tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        fc.cloak(photos, LOW, surrogates=SURROGATES, out=tmp_path, batch=2, progress=progress)
+        fc.cloak(photos, LOW, surrogates=SURROGATES, out=tmp_path, execution=fc.Execution(batch=2, progress=progress))
     manifest = tmp_path / "manifest.csv"
     manifest.write_text(manifest.read_text()[:-40])  # the last row was being written
     (tmp_path / "cloaked" / "person_0" / ".1_cloaked.png.unfinished").write_bytes(b"half a picture")
@@ -188,13 +188,17 @@ def test_a_bad_picture_does_not_stop_the_rest(done, photos, tmp_path):
 
 
 def test_another_run_does_not_mix_with_this_one(done, photos):
-    for other in ({"seed": 1}, {"protocol": "facecure-2021"}, {"surrogates": SURROGATES[:1]}):
+    for other in (
+        {"options": fc.CloakOptions(seed=1)},
+        {"options": fc.CloakOptions("facecure-2021")},
+        {"surrogates": SURROGATES[:1]},
+    ):
         with pytest.raises(InputError, match="name another folder"):
             fc.cloak(photos, LOW, **({"surrogates": SURROGATES, "out": done.folder} | other))
 
 
 def test_the_released_protocol_stretches_and_fits_twice(photos, tmp_path):
-    fc.cloak(photos, LOW, surrogates=SURROGATES[:1], out=tmp_path, protocol="facecure-2021")
+    fc.cloak(photos, LOW, surrogates=SURROGATES[:1], out=tmp_path, options=fc.CloakOptions(protocol="facecure-2021"))
     fit = FaceGeometry(112, 112, interpolation="bicubic", stretch=True)
     for file in photos.rglob("*.png"):
         expected = cut_face(cut_face(pixels(file), fit, None), fit, None)
@@ -220,14 +224,14 @@ class TestTargets:
 
     @pytest.mark.slow
     def test_a_reference_batch_never_mixes_people(self, photos, others, tmp_path):
-        given = {"surrogates": SURROGATES[:1], "targets": others, "reference_batch": 2}
+        given = {"surrogates": SURROGATES[:1], "targets": others, "options": fc.CloakOptions(reference_batch=2)}
         for name, people in (("both", photos), ("one", draw(tmp_path / "photos", range(1), 3))):
             fc.cloak(people, "fawkes-v0.3:min", out=tmp_path / name, **given)
         both = files(tmp_path / "both")
         assert all(both[name] == data for name, data in files(tmp_path / "one").items())
 
     def test_without_targets_it_says_so(self, photos, tmp_path):
-        with pytest.raises(InputError, match="--targets"):
+        with pytest.raises(InputError, match="as targets"):
             fc.cloak(photos, "fawkes-v0.3:min", surrogates=SURROGATES, out=tmp_path)
         assert not list(tmp_path.iterdir())
 
@@ -235,15 +239,15 @@ class TestTargets:
 class TestLowKey:
     @pytest.mark.slow
     def test_sign_steps_reach_their_bound(self, photos, tmp_path):
-        found = fc.cloak(photos, "lowkey", surrogates=SURROGATES, out=tmp_path, lpips="none")
+        found = fc.cloak(photos, "lowkey", surrogates=SURROGATES, out=tmp_path, options=fc.CloakOptions(lpips="none"))
         assert all(20 <= float(row["max_delta"]) <= 34 for row in found.rows)
         assert (tmp_path / "cloaked" / "person_1" / "2_attacked.png").exists()
         assert json.loads((tmp_path / "cloak.json").read_text())["cloak"][0]["lpips"] is None
 
     @pytest.mark.parametrize("lpips", [None, "alex", "alex=only.pth", "=a,b"])
     def test_lpips_is_named_or_left_out_on_purpose(self, photos, tmp_path, lpips):
-        with pytest.raises(InputError, match="--lpips"):
-            fc.cloak(photos, "lowkey", surrogates=SURROGATES, out=tmp_path, lpips=lpips)
+        with pytest.raises(InputError, match="lpips"):
+            fc.cloak(photos, "lowkey", surrogates=SURROGATES, out=tmp_path, options=fc.CloakOptions(lpips=lpips))
 
 
 def aligning(spec):
@@ -279,7 +283,13 @@ class TestAlignment:
             fc.cloak(photos, LOW, surrogates=[aligning(SURROGATES[0])], out=tmp_path)
 
     def test_the_released_protocol_shows_them_the_whole_face(self, photos, tmp_path):
-        fc.cloak(photos, LOW, surrogates=[aligning(SURROGATES[0])], out=tmp_path, protocol="facecure-2021")
+        fc.cloak(
+            photos,
+            LOW,
+            surrogates=[aligning(SURROGATES[0])],
+            out=tmp_path,
+            options=fc.CloakOptions(protocol="facecure-2021"),
+        )
         (seen,) = json.loads((tmp_path / "cloak.json").read_text())["surrogates"]
         assert seen["sees"] == "the whole face"
 
@@ -293,8 +303,8 @@ class TestAlignment:
     @pytest.mark.slow
     @pytest.mark.parametrize("protocol", ["corrected", "facecure-2021"])
     def test_warp_cloaks_the_photo_in_its_own_size(self, photos, tmp_path, detector, protocol):
-        given = {"surrogates": [aligning(s) for s in SURROGATES], "detector": detector, "lpips": "none"}
-        fc.cloak(photos, "lowkey-warp", out=tmp_path, protocol=protocol, **given)
+        given = {"surrogates": [aligning(s) for s in SURROGATES], "detector": detector}
+        fc.cloak(photos, "lowkey-warp", out=tmp_path, options=fc.CloakOptions(protocol, lpips="none"), **given)
         for file in photos.rglob("*.png"):
             written = pixels(tmp_path / "cloaked" / file.parent.name / f"{file.stem}_attacked.png")
             assert written.shape == pixels(file).shape
@@ -302,7 +312,7 @@ class TestAlignment:
 
     def test_warp_needs_surrogates_that_align(self, photos, tmp_path):
         with pytest.raises(InputError, match="align"):
-            fc.cloak(photos, "lowkey-warp", surrogates=SURROGATES, out=tmp_path, lpips="none")
+            fc.cloak(photos, "lowkey-warp", surrogates=SURROGATES, out=tmp_path, options=fc.CloakOptions(lpips="none"))
 
 
 @pytest.fixture(scope="module")
@@ -348,7 +358,14 @@ class TestWholePhotos:
 
     @pytest.mark.parametrize("protocol", ["corrected", "facecure-2021"])
     def test_every_face_is_cloaked_where_it_is(self, album, tmp_path, protocol):
-        found = fc.cloak(album[0], LOW, surrogates=SURROGATES, out=tmp_path, whole=True, protocol=protocol)
+        found = fc.cloak(
+            album[0],
+            LOW,
+            surrogates=SURROGATES,
+            out=tmp_path,
+            options=fc.CloakOptions(protocol=protocol),
+            output=fc.CloakOutput(whole=True),
+        )
         assert [(row["key"], row["faces"]) for row in found.rows] == [("alone", "1"), ("party", "2")]
         written, before = (
             pixels(tmp_path / "cloaked" / "Ann" / "party_cloaked.png"),
@@ -368,14 +385,20 @@ class TestWholePhotos:
 
     def test_faces_of_one_photo_may_fall_into_different_batches(self, album, tmp_path):
         for batch in (1, 16):
-            fc.cloak(album[0], LOW, surrogates=SURROGATES[:1], out=tmp_path / str(batch), whole=True, batch=batch)
+            fc.cloak(
+                album[0],
+                LOW,
+                surrogates=SURROGATES[:1],
+                out=tmp_path / str(batch),
+                output=fc.CloakOutput(whole=True),
+                execution=fc.Execution(batch=batch),
+            )
         assert files(tmp_path / "1") == files(tmp_path / "16")
 
     @pytest.mark.parametrize(("image_format", "ending"), [("png", "png"), ("jpeg", "jpg"), ("webp", "webp")])
     def test_formats_keep_no_metadata_and_are_measured_as_written(self, album, tmp_path, image_format, ending):
-        found = fc.cloak(
-            album[0], LOW, surrogates=SURROGATES[:1], out=tmp_path, whole=True, image_format=image_format
-        )  # fmt: skip
+        output = fc.CloakOutput(whole=True, image_format=image_format)
+        found = fc.cloak(album[0], LOW, surrogates=SURROGATES[:1], out=tmp_path, output=output)
         with Image.open(tmp_path / "cloaked" / "Ann" / f"party_cloaked.{ending}") as image:
             assert image.format == image_format.upper()
             assert not image.getexif()
@@ -383,12 +406,19 @@ class TestWholePhotos:
             assert image.size == (340, 200)
         assert all(float(row["dssim"]) > 0 for row in found.rows)
         with pytest.raises(InputError, match="name another folder"):
-            fc.cloak(album[0], LOW, surrogates=SURROGATES[:1], out=tmp_path, whole=False, image_format=image_format)
+            fc.cloak(
+                album[0],
+                LOW,
+                surrogates=SURROGATES[:1],
+                out=tmp_path,
+                output=fc.CloakOutput(whole=False, image_format=image_format),
+            )
 
     @pytest.mark.parametrize(("image_format", "ending"), [("png", "png"), ("jpeg", "jpg"), ("webp", "webp")])
     def test_what_the_camera_wrote_is_kept_when_asked(self, album, tmp_path, image_format, ending):
-        given = {"surrogates": SURROGATES[:1], "out": tmp_path, "image_format": image_format, "keep_exif": True}
-        fc.cloak(album[0], LOW, **given, whole=True)
+        given = {"surrogates": SURROGATES[:1], "out": tmp_path}
+        output = fc.CloakOutput(whole=True, image_format=image_format, keep_exif=True)
+        fc.cloak(album[0], LOW, output=output, **given)
         with Image.open(tmp_path / "cloaked" / "Ann" / f"party_cloaked.{ending}") as image:
             told = image.getexif()
             assert told[0x010F] == "maker"
@@ -396,18 +426,25 @@ class TestWholePhotos:
             assert 0x0112 not in told
             assert 0x927C not in told.get_ifd(0x8769)
         with pytest.raises(InputError, match="whole photos"):
-            fc.cloak(album[0], LOW, **given)
+            fc.cloak(album[0], LOW, output=replace(output, whole=False), **given)
 
     def test_the_finished_photo_goes_back_into_evaluation(self, album, tmp_path):
-        found = fc.cloak(album[0], LOW, surrogates=SURROGATES[:1], out=tmp_path, whole=True)
-        again = fc.cloak(album[0], LOW, surrogates=SURROGATES[:1], out=tmp_path, whole=True)
+        found = fc.cloak(album[0], LOW, surrogates=SURROGATES[:1], out=tmp_path, output=fc.CloakOutput(whole=True))
+        again = fc.cloak(album[0], LOW, surrogates=SURROGATES[:1], out=tmp_path, output=fc.CloakOutput(whole=True))
         assert (found.written, again.written, again.before) == (2, 0, 2)
 
     def test_what_cannot_be_whole_is_said(self, album, tmp_path):
         with pytest.raises(InputError, match="lowkey-warp"):
-            fc.cloak(album[0], "lowkey", surrogates=SURROGATES, out=tmp_path, whole=True, lpips="none")
+            fc.cloak(
+                album[0],
+                "lowkey",
+                surrogates=SURROGATES,
+                out=tmp_path,
+                options=fc.CloakOptions(lpips="none"),
+                output=fc.CloakOutput(whole=True),
+            )
         with pytest.raises(InputError, match="png, jpeg or webp"):
-            fc.cloak(album[0], LOW, surrogates=SURROGATES, out=tmp_path, image_format="gif")
+            fc.CloakOutput(image_format="gif")
 
 
 def test_names_that_lead_elsewhere_are_refused(photos, tmp_path):
@@ -429,7 +466,7 @@ def test_a_mix_draws_each_picture_by_itself(photos, others, tmp_path):
 
 def test_a_trace_has_a_line_per_picture_and_iteration(photos, tmp_path):
     file = tmp_path / "trace.jsonl"
-    fc.cloak(photos, LOW, surrogates=SURROGATES[:1], out=tmp_path / "out", trace=file)
+    fc.cloak(photos, LOW, surrogates=SURROGATES[:1], out=tmp_path / "out", output=fc.CloakOutput(trace=file))
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(lines) == 6 * 40
     assert {line["iteration"] for line in lines} == set(range(1, 41))
@@ -438,12 +475,15 @@ def test_a_trace_has_a_line_per_picture_and_iteration(photos, tmp_path):
 
 def test_bad_arguments_are_refused_before_any_work(photos, tmp_path):
     for given, says in (
-        ({"protocol": "other"}, "protocol"), ({"batch": 0}, "batch"), ({"device": "nowhere"}, "nowhere"),
+        ({"execution": fc.Execution(precision="fp16")}, "fp32 or bf16"),
         ({"surrogates": [SURROGATES[0]] * 2}, "called"), ({"surrogates": []}, "surrogate"),
         ({"surrogates": [packaged_specs()[0]]}, "architecture"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=says):
             fc.cloak(photos, LOW, **({"surrogates": SURROGATES, "out": tmp_path / "out"} | given))
+    for options, says in (({"protocol": "other"}, "protocol"), ({"reference_batch": 0}, "reference_batch")):
+        with pytest.raises(InputError, match=says):
+            fc.CloakOptions(**options)
     with pytest.raises(InputError, match="no such folder"):
         fc.cloak(tmp_path / "nowhere", LOW, surrogates=SURROGATES, out=tmp_path / "out")
 

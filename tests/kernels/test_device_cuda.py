@@ -18,6 +18,7 @@ from facecure.kernels import cloak_steps_cuda  # noqa: E402
 from facecure.kernels.device import NoDevice, full_float32, refusal, require_device, view  # noqa: E402
 from facecure.kernels.warp_cuda import warp_faces_cuda  # noqa: E402
 from facecure.runs.environment import environment  # noqa: E402
+from facecure.types import FaceGeometry  # noqa: E402
 
 from .stand_ins import Exported, interfaced  # noqa: E402
 
@@ -185,7 +186,7 @@ class TestFloat32:
         assert self.precisions() == before
 
     def test_a_surrogate_computes_both_ways_in_it(self):
-        from facecure.cloaks.surrogate import Surrogate
+        from facecure.cloaks.surrogate import Preprocess, Surrogate
 
         seen = []
 
@@ -202,6 +203,6 @@ class TestFloat32:
 
         network = torch.nn.Module()
         network.forward = Watched.apply
-        surrogate = Surrogate(network, size=(4, 4), mean=[0] * 3, std=[1] * 3)
+        surrogate = Surrogate(network, Preprocess(FaceGeometry(4, 4), [0] * 3, [1] * 3))
         surrogate.loss_and_grad(torch.ones(2, 3, 4, 4), torch.zeros(2, 48), lambda e, r: (e - r).square().sum(1))
         assert seen == [(way, *["ieee"] * 4) for way in ("forward", "backward")]

@@ -74,5 +74,5 @@ def test_names_and_files_of_perceptual_distances(models):
     assert find_lpips("lpips-alex") == ("alex", models / "body", models / "heads")
     assert find_lpips("squeeze=a.pth,b.pth")[0] == "squeeze"
     for wrong in ("plain", "alex", "alex=a.pth", "=a,b", ""):
-        with pytest.raises(InputError, match="--lpips takes one of lpips-alex"):
+        with pytest.raises(InputError, match="lpips is one of lpips-alex"):
             find_lpips(wrong)

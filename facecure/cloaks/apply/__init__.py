@@ -1,1 +1,1 @@
-"""Between pictures and cloaks: what a tool sees of a photo, batches of faces, and what was written."""
+"""Pictures in, cloaked pictures out: plan → run → write; `batch` is what folders and arrays share."""

@@ -1,1 +1,1 @@
-"""The mathematics of one iteration."""
+"""What an iteration computes besides the networks: native passes, each with its twin in torch or numpy."""

@@ -8,14 +8,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from facecure.cloaks.apply.measure import MEASURES, combined, measured  # noqa: E402
-from facecure.cloaks.surrogate import Surrogate  # noqa: E402
+from facecure.cloaks.surrogate import Preprocess, Surrogate  # noqa: E402
 from facecure.errors import InputError  # noqa: E402
+from facecure.types import FaceGeometry  # noqa: E402
 
 CLEAN = np.random.default_rng(0).integers(40, 200, (30, 26, 3), np.uint8)
 
 
 def surrogate() -> Surrogate:
-    return Surrogate(torch.nn.Flatten(), size=(26, 30), mean=[0] * 3, std=[1] * 3, name="pixels")
+    return Surrogate(torch.nn.Flatten(), Preprocess(FaceGeometry(26, 30), [0] * 3, [1] * 3), name="pixels")
 
 
 def test_nothing_changed_measures_nothing():

@@ -14,8 +14,9 @@ from PIL import Image
 pytest.importorskip("torch")
 
 import facecure as fc
-from facecure.cloaks.apply import run, writer
+from facecure.cloaks.apply import output, run
 from facecure.errors import InputError
+from facecure.execution import silent
 from facecure.extractors.packaged import packaged_specs, packaged_surrogate
 from facecure.pictures import detect
 from facecure.pictures.synthetic import make_person, render
@@ -111,7 +112,12 @@ def test_an_out_that_cannot_be_written_to_is_an_error_naming_it(tmp_path):
     with pytest.raises(InputError, match="file/out"):
         fc.cloak(draw(tmp_path / "photos", 1, 1), LOW, **given)
     with pytest.raises(InputError, match=r"trace\.jsonl"):
-        fc.cloak(tmp_path / "photos", LOW, **given | {"out": tmp_path / "out"}, trace=tmp_path / "file" / "trace.jsonl")
+        fc.cloak(
+            tmp_path / "photos",
+            LOW,
+            output=fc.CloakOutput(trace=tmp_path / "file" / "trace.jsonl"),
+            **given | {"out": tmp_path / "out"},
+        )
 
 
 def test_a_name_with_a_nul_is_refused_before_any_work(tmp_path):
@@ -140,8 +146,9 @@ class TestWholePhotos:
         monkeypatch.setattr("facecure.zoo.find.YuNet", Middle)
         monkeypatch.setenv(detect.VARIABLE, "fake.onnx")
 
-    def cloak(self, photos: Path, out: Path, **options):
-        return fc.cloak(photos, LOW, surrogates=SURROGATES, out=out, whole=True, **options)
+    def cloak(self, photos: Path, out: Path, progress=silent, **output):
+        given = {"output": fc.CloakOutput(whole=True, **output), "execution": fc.Execution(progress=progress)}
+        return fc.cloak(photos, LOW, surrogates=SURROGATES, out=out, **given)
 
     def test_what_transparency_hides_stays_hidden(self, tmp_path):
         photos = tmp_path / "photos" / "Ann"
@@ -213,9 +220,9 @@ class TestWholePhotos:
     def test_a_photo_too_large_for_the_format_is_listed(self, tmp_path, monkeypatch):
         photos = draw(tmp_path / "photos", 1, 1)
         Image.new("RGB", (90, 64)).save(photos / "person_0" / "wide.png")
-        monkeypatch.setattr(writer, "_LONGEST_SIDES", {"webp": 89})
+        monkeypatch.setattr(output, "_LONGEST_SIDES", {"webp": 89})
         found = self.cloak(photos, tmp_path / "out", image_format="webp")
         assert found.written == 1
         assert [(e.path.name, e.reason) for e in found.excluded] == [
-            ("wide.png", "too large: a side of 90 pixels, beyond 89 of webp; take --format png")
+            ("wide.png", "too large: a side of 90 pixels, beyond 89 of webp, which png has not")
         ]

@@ -1,4 +1,4 @@
-"""A tool's frame of a detected face, and the way back, equal the original code's (golden faces)."""
+"""A cloak's frame of a detected face, and the way back, equal the original code's (golden faces)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import pytest
 
 pytest.importorskip("torch")
 
-from facecure.cloaks.apply.photos import Frame, frame
+from facecure.cloaks.cloak import Cloak
+from facecure.cloaks.fawkes_v03 import FawkesV03
+from facecure.cloaks.fawkes_v10 import FawkesV10
+from facecure.cloaks.frame import Frame, centred
 from facecure.pictures.align import cut_face, stretch
 from facecure.types import FaceGeometry
 
@@ -36,7 +39,7 @@ def merged(photo, f, cloaked, clean) -> np.ndarray:
 def test_v10_frames_and_merges_as_the_original(units):
     top, left, bottom, right = units["v10_box_yxyx"].tolist()
     photo = units["photo"]
-    f = frame("fawkes-v1.0", np.array([left, top, right, bottom], float), photo.shape[1::-1], False)
+    f = FawkesV10.frame(photo.shape[1::-1], np.array([left, top, right, bottom], float), False)
     assert (f.left, f.top, f.right, f.bottom) == (left, top, right, bottom)
     assert [f.y, f.y + bottom - top, f.x, f.x + right - left] == units["v10_start_end"][0].tolist()
     plain = FaceGeometry(112, 112, interpolation="bicubic")
@@ -62,7 +65,7 @@ def test_v03_merges_as_the_original(units):
     assert (difference <= 1).mean() >= 0.999
 
 
-@pytest.mark.parametrize("tool", ["fawkes-v0.3", "fawkes-v1.0"])
+@pytest.mark.parametrize("cloak", [FawkesV03, FawkesV10, Cloak])
 @pytest.mark.parametrize(
     "box",
     [
@@ -76,9 +79,9 @@ def test_v03_merges_as_the_original(units):
     ids=str,
 )
 @pytest.mark.parametrize("several", [False, True])
-def test_any_box_gives_a_square_that_holds_its_part_of_the_photo(tool, box, several):
+def test_any_box_gives_a_square_that_holds_its_part_of_the_photo(cloak, box, several):
     photo = np.random.default_rng(0).integers(0, 256, (120, 100, 3), np.uint8)
-    f = frame(tool, np.array(box, float), (100, 120), several)
+    f = cloak.frame((100, 120), np.array(box, float), several)
     assert 0 <= f.left < f.right <= 100
     assert 0 <= f.top < f.bottom <= 120
     square = f.square(photo)
@@ -93,14 +96,14 @@ def test_any_box_gives_a_square_that_holds_its_part_of_the_photo(tool, box, seve
 
 def test_v03_widens_the_box_less_where_there_are_several():
     box = np.array([100.0, 100, 200, 200])
-    alone, among = (frame("fawkes-v0.3", box, (400, 400), several) for several in (False, True))
+    alone, among = (FawkesV03.frame((400, 400), box, several) for several in (False, True))
     assert (alone.left, alone.right) == (65, 235)
     assert among.right - among.left < alone.right - alone.left
     assert alone.side == 170
 
 
 def test_points_move_with_the_frame():
-    f = frame("fawkes-v1.0", np.array([40.0, 30, 90, 110]), (200, 200), False)
+    f = centred((200, 200), np.array([40.0, 30, 90, 110]), 30)
     size = 112
     corner = f.inside(np.array([[f.left - 0.5, f.top - 0.5]]), size)
     np.testing.assert_allclose(corner, [[f.x * size / f.side - 0.5, f.y * size / f.side - 0.5]])

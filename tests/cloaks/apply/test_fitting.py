@@ -1,4 +1,4 @@
-"""What a tool sees: the released geometry to the pixel, alignment in its own face, the released warp's shift."""
+"""What a cloak sees: the released geometry to the pixel, alignment in its own face, the released warp's shift."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
-from facecure.cloaks.apply.faces import Tool
-from facecure.cloaks.catalogue import Options, make, parse
-from facecure.cloaks.surrogate import Surrogate
-from facecure.extractors.packaged import packaged_specs, packaged_surrogate
+from facecure.cloaks.apply.fitting import Fitting, batch_of
+from facecure.cloaks.options import CloakOptions
+from facecure.cloaks.registry import parse
+from facecure.cloaks.surrogate import Preprocess, Surrogate
 from facecure.kernels import warp_faces
 from facecure.pictures.align import align_matrix, cut_face
 from facecure.pictures.decode import decode
@@ -23,14 +23,13 @@ TEMPLATE = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493
 ALIGN = FaceGeometry(112, 112, "align", canvas=(112.0, 112.0), template=TEMPLATE)
 
 
-def tool(name: str, protocol: str, geometry: FaceGeometry = ALIGN) -> Tool:
+def fitted(name: str, protocol: str, geometry: FaceGeometry = ALIGN) -> Fitting:
     import torch
 
-    spec = packaged_surrogate(packaged_specs()[0])
-    object.__setattr__(spec, "geometry", geometry)
-    surrogate = Surrogate(torch.nn.Flatten(), size=(112, 112), mean=[0] * 3, std=[1] * 3)
-    (choice,) = parse(name)
-    return Tool(choice, make(choice, [surrogate], Options(protocol)), [spec])
+    surrogate = Surrogate(torch.nn.Flatten(), Preprocess(geometry, [0] * 3, [1] * 3))
+    (part,) = parse(name)
+    options = CloakOptions(protocol, lpips="none")
+    return Fitting(part, part.cloak([surrogate], part.cloak.modes.get(part.mode), options))
 
 
 def loaded(sample, picture, landmarks=None):
@@ -51,7 +50,7 @@ def literal_fit(picture: np.ndarray, side: int) -> np.ndarray:
 @pytest.mark.parametrize(("name", "side"), [("fawkes-v1.0:high", 112), ("fawkes-v0.3:high", 224)])
 def test_released_faces_are_stretched_and_fitted_twice(assets, name, side):
     """docs/protocol.md §12, golden 5, on the asset pictures: stretch, bicubic, stretch, bicubic."""
-    fawkes = tool(name, "facecure-2021")
+    fawkes = fitted(name, "facecure-2021")
     files = sorted((assets / "facescrub" / "original").glob("*/*.jpg"))[::40]
     assert len(files) >= 5
     changed = 0
@@ -60,7 +59,7 @@ def test_released_faces_are_stretched_and_fitted_twice(assets, name, side):
         (face,) = fawkes.faces(loaded(Sample("a", file, "b"), picture), cut_face(picture, fawkes.geometry, None))
         expected = literal_fit(literal_fit(picture, side), side)
         np.testing.assert_array_equal(face.pixels, expected)
-        plain = tool(name, "corrected")
+        plain = fitted(name, "corrected")
         changed += int((cut_face(picture, plain.geometry, None) != expected).any())
     assert changed > 0  # the stretch is no matter of form (Q3)
 
@@ -69,7 +68,7 @@ def test_released_faces_are_stretched_and_fitted_twice(assets, name, side):
 def test_lowkeys_clean_counterpart_is_the_original_tools(assets):
     made = sorted((assets / "facescrub").glob("lowkey_small*/*/*_small.png"))[::7]
     assert len(made) >= 5
-    lowkey = tool("lowkey", "facecure-2021")
+    lowkey = fitted("lowkey", "facecure-2021")
     for file in made:
         stem = file.stem.removesuffix("_small")
         (original,) = (assets / "facescrub" / "original" / file.parent.name).glob(f"{stem}.*")
@@ -97,12 +96,13 @@ def test_an_aligning_surrogate_sees_what_its_extractor_would_cut_from_the_tools_
 
     rng = np.random.default_rng(0)
     picture = np.array(Image.fromarray(rng.integers(0, 256, (20, 16, 3), np.uint8)).resize((200, 230)))
-    fawkes = tool("fawkes-v1.0:low", "corrected")
+    fawkes = fitted("fawkes-v1.0:low", "corrected")
     (face,) = fawkes.faces(loaded(Sample("a", None, "b"), picture, LANDMARKS), cut_face(picture, fawkes.geometry, None))
     # loaded.size is the photo's: landmarks move with the resize
     surrogate = fawkes.cloak.surrogates[0]
-    (grid,) = fawkes.grids([face])
-    seen = surrogate.embed(fawkes.pixels([face]), grid).reshape(3, 112, 112).permute(1, 2, 0)
+    batch = batch_of([face])
+    (grid,) = batch.grids([surrogate])
+    seen = surrogate.embed(batch.pictures([surrogate]), grid).reshape(3, 112, 112).permute(1, 2, 0)
     scaled = (LANDMARKS + 0.5) * [112 / 200, 112 / 230] - 0.5
     expected = warp_faces(face.pixels, align_matrix(scaled, ALIGN), (112, 112))[0]
     assert torch.is_tensor(seen)
@@ -117,7 +117,7 @@ def test_the_released_warp_is_shifted_by_a_constant():
     picture = np.zeros((300, 300, 3), np.uint8)
     matrices = []
     for protocol in ("corrected", "facecure-2021"):
-        warp = tool("lowkey-warp", protocol)
+        warp = fitted("lowkey-warp", protocol)
         (face,) = warp.faces(loaded(Sample("a", None, "b"), picture, landmarks), picture)
         matrices.append(face.matrices[0])
     np.testing.assert_allclose(matrices[1][:, :2], matrices[0][:, :2])
@@ -133,5 +133,5 @@ def test_the_released_warp_is_shifted_by_a_constant():
     ],
 )  # fmt: skip
 def test_who_sees_the_face_aligned(name, protocol, aligned):
-    assert tool(name, protocol).aligned(0) == tool(name, protocol).needs_landmarks == aligned
-    assert not tool(name, protocol, FaceGeometry(112, 112)).aligned(0)
+    assert fitted(name, protocol).aligned(0) == fitted(name, protocol).needs_landmarks == aligned
+    assert not fitted(name, protocol, FaceGeometry(112, 112)).aligned(0)

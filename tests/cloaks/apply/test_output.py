@@ -10,7 +10,8 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
-from facecure.cloaks.apply.writer import encoded, quantised
+from facecure.cloaks.apply.batch import quantised
+from facecure.cloaks.apply.output import encoded
 
 PIXELS = np.random.default_rng(0).integers(40, 200, (30, 26, 3), np.uint8)
 

@@ -1,4 +1,4 @@
-"""Decoded pictures as a cloaking tool sees them: its own face, and where its surrogates look in it."""
+"""How a picture becomes the faces that a cloak works on, where surrogates look in them, and how a cloak goes back."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from facecure.cloaks.apply.photos import Frame, frame
+from facecure.cloaks.apply.batch import FaceBatch
+from facecure.cloaks.frame import Frame
+from facecure.cloaks.options import CloakOptions
+from facecure.cloaks.registry import Part
 from facecure.errors import InputError
-from facecure.extractors.spec import ExtractorSpec
 from facecure.pictures.align import align_matrix, cut_face, stretch
 from facecure.pictures.load import Loaded
 from facecure.pictures.metadata import Metadata
 from facecure.types import F32, F64, U8, FaceGeometry, Sample
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from facecure.cloaks.catalogue import Choice
-    from facecure.cloaks.loop import Cloak
+    from facecure.cloaks.cloak import Cloak
+    from facecure.cloaks.surrogate import Surrogate
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolFace:
-    """One face of a sample in a tool's size: `pixels` uint8 (H, W, 3) RGB.
+class SourceFace:
+    """One face of a sample in a cloak's size: `pixels` uint8 (H, W, 3) RGB.
 
     `matrices`, one per surrogate, map a point of its input to the face's, float64 (2, 3) with pixel centres at +0.5;
     None where it sees the face as a whole. `place` is None where the picture is a face already. `metadata` is that of a
@@ -50,23 +50,20 @@ class ToolFace:
     metadata: Metadata = field(default_factory=Metadata)
 
 
-class Tool:
-    """A cloak with the way pictures come to it.
+class Fitting:
+    """One cloak of a run, with the way pictures come to it and back.
 
     Under `facecure-2021` Fawkes' faces are stretched in contrast and fitted twice (§1.4, Q3), and surrogates see all of
-    a face; under `corrected` it is resized once, and surrogates that align see it aligned. LowKey's `warp` variant
-    always aligns, in the photo itself.
+    a face; under `corrected` it is resized once, and surrogates that align see it aligned. A cloak without a size of
+    its own, such as LowKey's -warp variants, always aligns, in the photo itself.
     """
 
-    def __init__(
-        self, choice: Choice, cloak: Cloak[Any], specs: Sequence[ExtractorSpec], *, whole: bool = False
-    ) -> None:
-        if whole and choice.name in ("lowkey", "lowkey-4"):
-            raise InputError(f"{choice.name} cloaks faces only; for whole photos there is {choice.name}-warp")
-        self.choice, self.cloak = choice, cloak
-        self._specs = [spec.geometry for spec in specs]
-        self.released = cloak.protocol == "facecure-2021"
-        self._stretched = self.released and choice.name.startswith("fawkes")
+    def __init__(self, part: Part, cloak: Cloak[Any], *, whole: bool = False) -> None:
+        if whole and cloak.for_photos:
+            raise InputError(f"{part} cloaks faces only; for whole photos there is {cloak.for_photos}")
+        self.part, self.cloak = part, cloak
+        self._released = cloak.options.released
+        self._stretched = self._released and cloak.stretches
         self._fit = None
         if cloak.size is not None:
             self._fit = FaceGeometry(cloak.size, cloak.size, interpolation="bicubic", stretch=self._stretched)
@@ -79,21 +76,23 @@ class Tool:
 
     def aligned(self, surrogate: int) -> bool:
         """Return whether a surrogate, by its number, sees the face aligned."""
-        return self._specs[surrogate].mode == "align" and (self._fit is None or not self.released)
+        geometry = self.cloak.surrogates[surrogate].geometry
+        aligns = geometry is not None and geometry.mode == "align"
+        return aligns and (self._fit is None or not self._released)
 
     @property
     def needs_landmarks(self) -> bool:
         """Return whether faces have to be found: to be cut out of photos, or to be shown aligned."""
-        return self.whole or any(map(self.aligned, range(len(self._specs))))
+        return self.whole or any(map(self.aligned, range(len(self.cloak.surrogates))))
 
-    def faces(self, loaded: Loaded, cut: U8) -> list[ToolFace]:
+    def faces(self, loaded: Loaded, cut: U8) -> list[SourceFace]:
         """Return a sample's faces, one unless photos are cloaked as a whole; `cut` is its picture in `geometry`.
 
         Raises `LinAlgError` on impossible landmarks.
         """
         if self.whole:
             several = len(loaded.found) > 1
-            frames = [frame(self.choice.name, found.box, loaded.size, several) for found in loaded.found]
+            frames = [self.cloak.frame(loaded.size, found.box, several) for found in loaded.found]
             return [
                 self._face(
                     loaded, self._fitted(f.square(cut)), f.inside(found.landmarks, self.cloak.size or 0),
@@ -109,12 +108,12 @@ class Tool:
         return [self._face(loaded, pixels, landmarks, None)]
 
     def _fitted(self, picture: U8 | F32) -> U8:
-        """Return a picture in the tool's size, stretched in contrast where the released code does."""
+        """Return a picture in the cloak's size, stretched in contrast where the released code does."""
         assert self._fit is not None
         levels = stretch(picture) if self._stretched else np.rint(picture).astype(np.uint8)
         return cut_face(levels, replace(self._fit, stretch=False), None)
 
-    def change(self, face: ToolFace, cloaked: U8) -> F32:
+    def change(self, face: SourceFace, cloaked: U8) -> F32:
         """Return what a cloak adds to its frame's square, float32 (side, side, 3) in grey levels.
 
         The released code fits both pictures to the square, each stretched by itself, and subtracts (Q4).
@@ -128,32 +127,44 @@ class Tool:
         planes = [Image.fromarray(difference[..., c]).resize((side, side), Image.Resampling.BICUBIC) for c in range(3)]
         return np.stack([np.asarray(plane) for plane in planes], axis=-1)
 
-    def _face(self, loaded: Loaded, pixels: U8, landmarks: F64 | None, place: Place | None) -> ToolFace:
-        matrices = tuple(self._matrix(landmarks, i) for i in range(len(self._specs)))
-        return ToolFace(loaded.sample, loaded.sha256, pixels, matrices, place, loaded.metadata)
+    def _face(self, loaded: Loaded, pixels: U8, landmarks: F64 | None, place: Place | None) -> SourceFace:
+        return SourceFace(loaded.sample, loaded.sha256, pixels, self.matrices(landmarks), place, loaded.metadata)
+
+    def matrices(self, landmarks: F64 | None) -> tuple[F64 | None, ...]:
+        """Return where each surrogate looks in a face, given its five landmarks as pixel indices, float64 (5, 2).
+
+        They may be None where no surrogate sees the face aligned. Raises `LinAlgError` on impossible landmarks.
+        """
+        return tuple(self._matrix(landmarks, i) for i in range(len(self.cloak.surrogates)))
 
     def _matrix(self, landmarks: F64 | None, surrogate: int) -> F64 | None:
         if not self.aligned(surrogate):
             return None
+        geometry = self.cloak.surrogates[surrogate].geometry
         assert landmarks is not None
-        matrix = align_matrix(landmarks, self._specs[surrogate])
-        if self._fit is None and self.released:
+        assert geometry is not None
+        matrix = align_matrix(landmarks, geometry)
+        if self._fit is None and self._released:
             # the released warp takes the matrix of pixel indices for one of pixel centres at +0.5 (§6)
             matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
         return matrix
 
-    def pixels(self, faces: Sequence[ToolFace]) -> Tensor:
-        """Return faces of one size as float32 (N, 3, H, W) on the surrogates' device."""
-        import torch
 
-        stack = np.stack([face.pixels for face in faces]).transpose(0, 3, 1, 2)
-        return torch.from_numpy(stack.astype(np.float32)).to(self.cloak.surrogates[0].device)
+def fitting_of(part: Part, surrogates: Sequence[Surrogate], options: CloakOptions, *, whole: bool = False) -> Fitting:
+    """Return the fitting of a named cloak against surrogates."""
+    return Fitting(part, part.cloak(surrogates, part.cloak.modes.get(part.mode), options), whole=whole)
 
-    def grids(self, faces: Sequence[ToolFace]) -> list[Tensor | None]:
-        """Return, per surrogate, where its input pixels lie in faces of one size; None where it sees them whole."""
-        height, width = faces[0].pixels.shape[:2]
-        found: list[Tensor | None] = []
-        for number, surrogate in enumerate(self.cloak.surrogates):
-            stack = [matrix for face in faces if (matrix := face.matrices[number]) is not None]
-            found.append(surrogate.grid(np.stack(stack), (width, height)) if stack else None)
-        return found
+
+def batch_of(faces: Sequence[SourceFace]) -> FaceBatch:
+    """Return faces of one size as a batch."""
+    return batch(np.stack([face.pixels for face in faces]), [face.matrices for face in faces])
+
+
+def batch(pixels: U8, matrices: Sequence[tuple[F64 | None, ...]]) -> FaceBatch:
+    """Return the batch of uint8 faces (N, H, W, 3), given each face's matrices."""
+    return FaceBatch(pixels, [_stacked(column) for column in zip(*matrices, strict=True)])
+
+
+def _stacked(matrices: Sequence[F64 | None]) -> F64 | None:
+    present = [matrix for matrix in matrices if matrix is not None]
+    return np.stack(present) if present else None
