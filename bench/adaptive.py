@@ -19,12 +19,13 @@ from typing import Any
 
 from facecure.cloaks.options import CloakOptions
 from facecure.commands.cloak import cloak
-from facecure.commands.evaluate import evaluate
+from facecure.commands.evaluate import run_study
 from facecure.commands.train_robust import train_robust
 from facecure.countermeasures.plan import TrainingPlan
 from facecure.execution import Execution
 from facecure.extractors.spec import read_spec
 from facecure.report.model import Report
+from facecure.study import PictureSources, Study
 from facecure.zoo.cache import VARIABLE, ModelCache
 from facecure.zoo.catalogue import zoo_entry
 
@@ -88,16 +89,13 @@ def evaluated(assets: Path, extractors: Sequence[str], work: Path, **options: An
     """Return the report on the pictures that the original tools cloaked, LFW's people in the gallery too."""
     faces = assets / "facescrub"
     clean = joined([faces / "original", assets / "lfw_multi"], work / "gallery")
-    return evaluate(
+    sources = PictureSources.of(
         clean,
         {name: faces / folder for name, folder in REAL.items()},
-        extractors=extractors,
-        unprotected={"lowkey": faces / "lowkey_small_clean_112"},
-        detector="yunet",
-        keep=work / "run" / "embeddings",
-        progress=told,
-        **options,
+        {"lowkey": faces / "lowkey_small_clean_112"},
     )
+    study = Study(pictures=sources, extractors=extractors, detector="yunet", **options)
+    return run_study(study, store=work / "run" / "embeddings", execution=Execution(progress=told))
 
 
 def trained(assets: Path, work: Path) -> list[str]:

@@ -20,7 +20,7 @@ from facecure.protocols.split import Split
 from facecure.recognisers.nearest import population
 from facecure.search import exact, masked
 from facecure.search.bounds import Rows
-from facecure.types import F32
+from facecure.types import F32, Embeddings
 from people import clustered_people, counts
 from tests.references.nearest import literal, one_pass
 
@@ -35,7 +35,7 @@ def run(quick: bool) -> dict[str, object]:
     rng = np.random.default_rng()
     drawn = rng.choice(len(split.protected["cloak"]), 5 if quick else 8, replace=False)
     ours, theirs = [], []
-    outcomes = population(vectors, split)["cloak"]
+    outcomes = population(Embeddings(vectors, "made up"), split)["cloak"]
     correct = [counts(o) for o in outcomes] == one_pass(vectors, split, "cloak")
     for number in drawn:  # in turn, so that a slow minute of the machine slows both
         started = time.perf_counter()
@@ -46,7 +46,7 @@ def run(quick: bool) -> dict[str, object]:
         correct &= found.enrolled_identified == expected["enrolled"].sum()
         correct &= found.control_errors == (~expected["controls"]).sum()
         started = time.perf_counter()
-        population(vectors, split)
+        population(Embeddings(vectors, "made up"), split)
         ours.append(time.perf_counter() - started)
         print(f"identity {number}: rebuild {theirs[-1]:.2f} s, all in one pass {ours[-1]:.2f} s", file=sys.stderr)
     probes = sum(o.probes for o in outcomes)
@@ -76,7 +76,7 @@ def large(vectors: F32, split: Split, count: int) -> dict[str, object]:
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = resident("VmRSS")
     started = time.perf_counter()
-    outcomes = population(table, among)["cloak"]
+    outcomes = population(Embeddings(table, "made up"), among)["cloak"]
     seconds = time.perf_counter() - started
     peak = resident("VmHWM")
     some = rng.choice(split.controls, 4, replace=False)

@@ -17,7 +17,7 @@ import torch
 
 from facecure.protocols.split import Split
 from facecure.recognisers.nearest import population
-from facecure.types import F32
+from facecure.types import F32, Embeddings
 from people import clustered_people, counts
 
 IDENTITIES, PICTURES, SIZE = 530, 51, 512
@@ -55,7 +55,7 @@ def compared(vectors: F32, split: Split, device: str, repeats: int) -> dict[str,
         # "cpu" is native code, "cpu:0" torch's
         for name, where in (("ours_s", "cpu:0" if device == "cpu" else device), ("reference_s", "cpu")):
             started = time.perf_counter()
-            pass_ = population(vectors, split, device=where)["cloak"]
+            pass_ = population(Embeddings(vectors, "made up"), split, device=where)["cloak"]
             spent.setdefault(name, []).append(time.perf_counter() - started)
             outcomes[name] = [counts(outcome) for outcome in pass_]
     times = {name: round(median(seconds[1:]), 4) for name, seconds in spent.items()}

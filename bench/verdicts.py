@@ -117,7 +117,7 @@ def clocked(name: str, folder: Path) -> dict[str, Any]:
     settled_ones: dict[str, Settled] = {}
     for _ in range(ROUNDS + 1):  # the first warms up
         started = time.perf_counter()
-        wanted = clean_verdicts(reference.embed(faces).vectors, split).identified
+        wanted = clean_verdicts(reference.embed(faces), split).identified
         times["reference"].append(time.perf_counter() - started)
         for precision in precisions:
             started = time.perf_counter()
@@ -145,12 +145,12 @@ def exact_again(
     lower: FixedBatchExtractor, full: FixedBatchExtractor, faces: Faces, split: Split, error: float
 ) -> Settled:
     """Return whether each probe is identified, and how many faces were embedded in full for it."""
-    vectors = lower.embed(faces).vectors
+    embeddings = lower.embed(faces)
 
     def whole(rows: Any) -> F32:
         return full.embed(Faces(faces.pixels[rows], faces.geometry)).vectors
 
     return settled(
-        clean_rivals(vectors, split), error, split.controls, split.control_labels, split.enrolled,
-        split.enrolled_labels, vectors, whole,
+        clean_rivals(embeddings, split), error, split.controls, split.control_labels, split.enrolled,
+        split.enrolled_labels, embeddings.vectors, whole,
     )  # fmt: skip

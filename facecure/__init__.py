@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from facecure.commands.cloak import cloak as cloak
     from facecure.commands.cloak_faces import cloak_faces as cloak_faces
     from facecure.commands.evaluate import evaluate as evaluate
+    from facecure.commands.evaluate import run_study as run_study
     from facecure.commands.train_robust import train_robust as train_robust
     from facecure.countermeasures.plan import TrainingPlan as TrainingPlan
     from facecure.embeddings.pipeline import embed as embed
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from facecure.report.model import Report as Report
     from facecure.report.schema import read_report as read_report
     from facecure.report.schema import write_report as write_report
+    from facecure.study import PictureSources as PictureSources
+    from facecure.study import Study as Study
     from facecure.zoo.cache import ModelCache as ModelCache
     from facecure.zoo.catalogue import zoo_entry as zoo_entry
 
@@ -45,7 +48,9 @@ _HOMES = {
     "FacecureError": "facecure.errors",
     "ModelCache": "facecure.zoo.cache",
     "OnnxExtractor": "facecure.extractors.runtimes.onnx",
+    "PictureSources": "facecure.study",
     "Report": "facecure.report.model",
+    "Study": "facecure.study",
     "TrainingPlan": "facecure.countermeasures.plan",
     "certify": "facecure.commands.certify",
     "cloak": "facecure.commands.cloak",
@@ -56,6 +61,7 @@ _HOMES = {
     "read_report": "facecure.report.schema",
     "read_samples": "facecure.pictures.manifest",
     "read_spec": "facecure.extractors.spec",
+    "run_study": "facecure.commands.evaluate",
     "train_robust": "facecure.commands.train_robust",
     "warp_faces": "facecure.kernels",
     "write_report": "facecure.report.schema",

@@ -28,6 +28,7 @@ FLOORS = [
     {"protocols", "countermeasures"},
     {"recognisers", "certificates"},
     {"report", "zoo"},
+    {"study"},
     {"commands"},
     {"cli"},
 ]

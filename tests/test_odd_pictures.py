@@ -47,7 +47,7 @@ def test_odd_files_change_no_number(where, people, make_spec, tmp_path):
     clean, others = people("clean"), people("others", seed=1, names="other_{:02d}")
     given = {
         "cloaked": {"c": people("cloaked", suffix="_cloaked", shift=0.3)}, "distractors": [others],
-        "extractors": [make_spec()], "keep": tmp_path / "kept",
+        "extractors": [make_spec()], "store": tmp_path / "kept",
     }  # fmt: skip
     before = fc.evaluate(clean, **given)
     person = sorted((tmp_path / where).iterdir())[0]
@@ -70,7 +70,7 @@ def test_names_that_are_not_utf_8_take_part(people, make_spec, tmp_path):
             for file in person.iterdir():
                 file.rename(file.with_name(f"\udcff{file.name}"))
             person.rename(person.with_name(f"{person.name}\udce9"))
-    report = fc.evaluate(clean, {"c": cloaked}, extractors=[make_spec()], keep=tmp_path / "kept")
+    report = fc.evaluate(clean, {"c": cloaked}, extractors=[make_spec()], store=tmp_path / "kept")
     assert report.excluded == ()
     assert report.pictures["clean"].pictures == 24
     assert [person.identity for person in report.cells[0].identities] == [f"person_{i:02d}\\xe9" for i in range(4)]

@@ -17,7 +17,7 @@ from facecure.certificates.verdicts import (
     distance_error,
 )
 from facecure.protocols.split import Split
-from facecure.types import F32, F64, I64
+from facecure.types import F32, F64, I64, Embeddings
 
 SHARES = (0.5, 0.9, 0.99, 1.0)
 
@@ -72,10 +72,10 @@ class Differences:
 class Decided:
     """Embeddings of all faces and what they decide: on the controls of every split, and on each cloak's probes."""
 
-    def __init__(self, vectors: F32, splits: Sequence[Split], cloaks: Sequence[str]) -> None:
-        self.vectors, self.splits = vectors, splits
-        self.clean = [clean_verdicts(vectors, split) for split in splits]
-        self.cloaked = {name: [cloaked_verdicts(vectors, split, name) for split in splits] for name in cloaks}
+    def __init__(self, embeddings: Embeddings, splits: Sequence[Split], cloaks: Sequence[str]) -> None:
+        self.embeddings, self.splits = embeddings, splits
+        self.clean = [clean_verdicts(embeddings, split) for split in splits]
+        self.cloaked = {name: [cloaked_verdicts(embeddings, split, name) for split in splits] for name in cloaks}
 
     @property
     def verdicts(self) -> list[Verdicts]:
@@ -84,11 +84,11 @@ class Decided:
 
 
 def compare(reference: Decided, other: Decided) -> Differences:
-    """Return what differs in `other`, embeddings of the same faces over the same splits."""
+    """Return what differs in `other`: of the same faces over the same splits, by another digest on purpose."""
     differs = changed(reference.verdicts, other.verdicts)
     margins = np.concatenate([verdicts.margin for verdicts in reference.verdicts])
-    error = cosine_error(other.vectors, reference.vectors)
-    bound = SAFETY * max(distance_error(other.vectors, reference.vectors, split) for split in reference.splits)
+    error = cosine_error(other.embeddings.vectors, reference.embeddings.vectors)
+    bound = SAFETY * max(distance_error(other.embeddings, reference.embeddings, split) for split in reference.splits)
     settled_changed, embedded_again = _settled(reference, other, bound)
     return Differences(
         decisions=len(differs),
@@ -102,7 +102,7 @@ def compare(reference: Decided, other: Decided) -> Differences:
         distance_bound=bound,
         settled_changed=settled_changed,
         embedded_again=embedded_again,
-        faces=len(reference.vectors),
+        faces=len(reference.embeddings.vectors),
     )
 
 
@@ -119,13 +119,13 @@ def _settled(reference: Decided, other: Decided, bound: float) -> tuple[int, int
 
     def whole(rows: I64) -> F32:
         again.update(rows.tolist())
-        vectors: F32 = reference.vectors[rows]
+        vectors: F32 = reference.embeddings.vectors[rows]
         return vectors
 
     for split, verdicts in zip(reference.splits, reference.clean, strict=True):
         now = settled(
-            clean_rivals(other.vectors, split), bound, split.controls, split.control_labels, split.enrolled,
-            split.enrolled_labels, other.vectors, whole,
+            clean_rivals(other.embeddings, split), bound, split.controls, split.control_labels, split.enrolled,
+            split.enrolled_labels, other.embeddings.vectors, whole,
         )  # fmt: skip
         differs += int((now.identified != verdicts.identified).sum())
     return differs, len(again)

@@ -11,7 +11,7 @@ from facecure.protocols.split import Split
 from facecure.search.bounds import Rows
 from facecure.search.exact import Rivals, squared_distances
 from facecure.search.masked import mates, rivals
-from facecure.types import F32, F64, I64, Bool
+from facecure.types import F64, I64, Bool, Embeddings
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +27,25 @@ class Verdicts:
     margin: F64
 
 
-def clean_rivals(vectors: F32, split: Split) -> Rivals:
+def clean_rivals(embeddings: Embeddings, split: Split) -> Rivals:
     """Return the rivals of the split's controls among the rows enrolled, nobody cloaked."""
+    vectors = embeddings.vectors
     return rivals(vectors[split.controls], split.control_labels, Rows(vectors, split.enrolled), split.enrolled_labels)
 
 
-def clean_verdicts(vectors: F32, split: Split) -> Verdicts:
+def clean_verdicts(embeddings: Embeddings, split: Split) -> Verdicts:
     """Return the verdict on each control, nobody cloaked."""
-    nearest = clean_rivals(vectors, split)
+    nearest = clean_rivals(embeddings, split)
     identified = nearest.mate.beats(nearest.impostor)
     return _verdicts(nearest, nearest.mate.distance, identified, split.control_labels)
 
 
-def cloaked_verdicts(vectors: F32, split: Split, cloak: str) -> Verdicts:
+def cloaked_verdicts(embeddings: Embeddings, split: Split, cloak: str) -> Verdicts:
     """Return the verdict on each probe of each person protected by a cloak, that person's cloaked rows enrolled.
 
     People without cloaked rows have none.
     """
+    vectors = embeddings.vectors
     group = [person for person in split.protected[cloak] if len(person.cloaked)]
     probes = [person.probes for person in group]
     labels = np.repeat(np.array([person.label for person in group], np.int64), [len(rows) for rows in probes])
@@ -60,8 +62,11 @@ def changed(before: Sequence[Verdicts], after: Sequence[Verdicts]) -> Bool:
     return np.concatenate([np.empty(0, np.bool_), *pairs])
 
 
-def distance_error(vectors: F32, expected: F32, split: Split) -> float:
-    """Return by how much any distance of a control to an enrolled row differs between two embeddings of the faces."""
+def distance_error(embeddings: Embeddings, expected: Embeddings, split: Split) -> float:
+    """Return by how much any distance of a control to an enrolled row differs between two embeddings of the faces.
+
+    The two are of different digests on purpose: a distance is taken within each of them, never from one to the other.
+    """
     worst = 0.0
     for probe in split.controls:
         here, there = (
@@ -70,7 +75,7 @@ def distance_error(vectors: F32, expected: F32, split: Split) -> float:
                     np.broadcast_to(rows[probe], (len(split.enrolled), rows.shape[1])), rows[split.enrolled]
                 )
             )
-            for rows in (vectors, expected)
+            for rows in (embeddings.vectors, expected.vectors)
         )
         worst = max(worst, float(np.abs(here - there).max()))
     return worst

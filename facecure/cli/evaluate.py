@@ -15,7 +15,6 @@ from facecure.cli.console import (
     ExtractorOption,
     PrecisionName,
     PrecisionOption,
-    ProtocolName,
     RuntimeOption,
     ThreadsOption,
     UnprotectedOption,
@@ -26,31 +25,23 @@ from facecure.cli.console import (
     wide_console,
 )
 from facecure.cli.console import progress as progress_bars
-from facecure.commands.evaluate import evaluate as evaluate_pictures
+from facecure.commands.evaluate import run_study
 from facecure.errors import InputError
-from facecure.recognisers.registry import Training
+from facecure.execution import Execution
+from facecure.protocols.scenario import Scenario
+from facecure.recognisers.recogniser import Training
+from facecure.recognisers.registry import RECOGNISERS
 from facecure.report.markdown import markdown
 from facecure.report.records import to_csv
 from facecure.report.schema import write_report
 from facecure.report.terminal import terminal
 from facecure.report.timeline import timeline_svg
 from facecure.runs.atomic import write_whole
+from facecure.study import PictureSources, Study
+from facecure.types import ProtocolName
 
-
-class RecogniserOption(StrEnum):
-    """The recognisers on offer, as the command line spells them."""
-
-    nn = "nn"
-    linear = "linear"
-    end_to_end = "end-to-end"
-
-
-class ScenarioOption(StrEnum):
-    """What the searcher does about cloaks."""
-
-    baseline = "baseline"
-    oblivious = "oblivious"
-    adaptive = "adaptive"
+# names of a registry, not of a type: whoever adds a line there finds it here
+RecogniserName = StrEnum("RecogniserName", [(name, name) for name in RECOGNISERS])  # type: ignore[misc]
 
 
 @app.command(
@@ -76,20 +67,18 @@ def evaluate(
     ] = None,
     unprotected: UnprotectedOption = None,
     detector: DetectorOption = None,
-    protocol: Annotated[
-        ProtocolName, typer.Option(help="Rules for split, row order and ties.")
-    ] = ProtocolName.corrected,
+    protocol: Annotated[ProtocolName, typer.Option(help="Rules for split, row order and ties.")] = "corrected",
     recogniser: Annotated[
-        RecogniserOption,
+        RecogniserName,
         typer.Option(help="1-NN on embeddings, a linear classifier on them, or training the extractor end to end."),
-    ] = RecogniserOption.nn,
+    ] = RecogniserName("nn"),  # noqa: B008  # noqa: B008
     scenario: Annotated[
-        ScenarioOption,
+        Scenario,
         typer.Option(
             help="baseline; oblivious: extractors in order of their years, with a timeline; adaptive: extractors of "
             "`facecure train-robust`, on people whom they have not seen."
         ),
-    ] = ScenarioOption.baseline,
+    ] = "baseline",
     epochs: Annotated[int, typer.Option(min=1, help="Of each end-to-end training.")] = 10,
     steps: Annotated[int, typer.Option(min=1, help="Of an epoch.")] = 500,
     batch: Annotated[int, typer.Option(min=1, help="Pictures of a step.")] = 32,
@@ -106,34 +95,32 @@ def evaluate(
 
     Run again after an interruption: pictures already embedded under --out are not embedded twice.
     """
+    sources = PictureSources.of(
+        clean, named_folders(cloaked, "--cloaked"), named_folders(unprotected, "--unprotected"), distractors or []
+    )
+    study = Study(
+        pictures=sources,
+        extractors=extractor,
+        recogniser=recogniser.value,
+        scenario=scenario,
+        protocol=protocol,
+        repeats=repeats,
+        seed=seed,
+        training=Training(epochs, steps, batch, seed),
+        detector=detector,
+    )
     make_folder(out)
     with progress_bars() as progress:
-        report = evaluate_pictures(
-            clean,
-            named_folders(cloaked, "--cloaked"),
-            extractors=extractor,
-            distractors=distractors or [],
-            unprotected=named_folders(unprotected, "--unprotected"),
-            detector=detector,
-            protocol=protocol.value,
-            recogniser=recogniser.value,
-            scenario=scenario.value,
-            training=Training(epochs, steps, batch, seed),
-            repeats=repeats,
-            seed=seed,
-            keep=out / "embeddings",
-            runtime=None if runtime is None else runtime.value,
-            precision=precision.value,
-            threads=threads,
-            device=device,
-            progress=progress,
+        execution = Execution(
+            None if runtime is None else runtime.value, precision.value, device, threads, progress=progress
         )
+        report = run_study(study, store=out / "embeddings", execution=execution)
     write_report(report, out / "report.json")
     write_whole(out / "report.md", markdown(report))
     write_whole(out / "report.csv", to_csv(report))
     console = wide_console()
     console.print(terminal(report))
-    if scenario is ScenarioOption.oblivious and (figure := timeline_svg(report)) is not None:
+    if scenario == "oblivious" and (figure := timeline_svg(report)) is not None:
         write_whole(out / "timeline.svg", figure)
         console.print("Rates by the extractors' years in", bold(out / "timeline.svg"), soft_wrap=True)
     console.print(

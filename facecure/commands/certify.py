@@ -71,7 +71,7 @@ def certify(
             warnings=tuple(sets.warnings),
             detector=None if finder is None else finder.digest,
         )
-        expected = Decided(reference.embed(paired.faces).vectors, splits, cloaks)
+        expected = Decided(reference.embed(paired.faces), splits, cloaks)
         clean = np.array([row for row, sample in enumerate(samples) if not sample.cloak])
         calibrating = Faces(pixels[clean[spread(len(clean))]], spec.geometry)
         timed = Faces(pixels[:TIMED], spec.geometry)
@@ -86,7 +86,7 @@ def certify(
             before, here = faces_per_second([reference, other], timed)
             certificate = Certificate(
                 spec.name, runtime, precision, execution.kind,
-                differences=compare(expected, Decided(other.embed(paired.faces).vectors, splits, cloaks)),
+                differences=compare(expected, Decided(other.embed(paired.faces), splits, cloaks)),
                 bounds=bounds.of(precision),
                 speed=Speed(before, here, other.batch),
                 faces=pictures,

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from facecure.cloaks.options import CloakOptions
 from facecure.commands.cloak import cloak
-from facecure.commands.evaluate import evaluate
+from facecure.commands.evaluate import run_study
 from facecure.embeddings.pipeline import embed
 from facecure.embeddings.table import EmbeddingTable
 from facecure.execution import Execution, Progress, silent
@@ -24,6 +24,7 @@ from facecure.protocols.split import Split, make_split
 from facecure.report.model import Rate, Report
 from facecure.runs.atomic import write_whole, writing
 from facecure.search.masked import rivals
+from facecure.study import PictureSources, Study
 from facecure.types import I64, Bool
 
 PEOPLE, PICTURES, SPLITS = 30, 12, 10
@@ -101,16 +102,13 @@ def run_demo(out: Path, *, seed: int = 0, progress: Progress = silent) -> Demo:
             execution=Execution(progress=told),
         )
     _cloak_sheet(people, out).save(cloaks)
-    report = evaluate(
+    sources = PictureSources.of(
         pictures,
         {short: out / short / "manifest.csv" for short in CLOAKS},
-        unprotected={short: out / short / "clean" for short in CLOAKS},
-        extractors=extractors,
-        repeats=SPLITS,
-        seed=seed,
-        keep=out / "embeddings",
-        progress=progress,
+        {short: out / short / "clean" for short in CLOAKS},
     )
+    study = Study(pictures=sources, extractors=extractors, repeats=SPLITS, seed=seed)
+    report = run_study(study, store=out / "embeddings", execution=Execution(progress=progress))
     agreed = np.sum(identified, axis=0)
     disputed = int(((agreed > 0) & (agreed < len(identified))).sum())
     return Demo(results, disputed, int((agreed == 0).sum()), surrogate.name, report, pictures, sheet, cloaks)

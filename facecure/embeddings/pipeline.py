@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from facecure.embeddings.store import EmbeddingStore
-from facecure.embeddings.table import EmbeddingTable
+from facecure.embeddings.table import EmbeddingTable, shown
 from facecure.errors import InputError
 from facecure.execution import Execution
 from facecure.extractors.extractor import Extractor
@@ -19,7 +19,7 @@ from facecure.pictures.detect import Detector, check_detector
 from facecure.pictures.load import load_faces
 from facecure.runs.atomic import alone
 from facecure.threads import thread_count
-from facecure.types import F32, U8, Embeddings, Exclusion, Faces, Sample, digest_of
+from facecure.types import F32, U8, Embeddings, Exclusion, FaceGeometry, Faces, Sample, digest_of
 
 _SHARD = 512  # contents between two writes: at most so much work is lost to a crash
 
@@ -31,20 +31,23 @@ def embed(
     execution: Execution = Execution(),
     *,
     store: Path | None = None,
+    faces: Sequence[FaceGeometry] = (),
 ) -> EmbeddingTable:
     """Return the embeddings of all usable samples by all extractors.
 
     A picture that cannot be read, in which no face is found although an extractor aligns, or of which some extractor
     makes no embedding (zero, or not finite), is excluded for all of them, so that extractors are compared on the same
     pictures. With `store`, a folder, contents embedded in an earlier run are taken from it and new ones are kept there,
-    also when the run is interrupted. Raises `InputError` without a detector where one is needed, or where an extractor
-    fails on every picture.
+    also when the run is interrupted. The table has the faces too, cut in the geometries `faces`; these are kept in no
+    store, so that every picture is decoded. Raises `InputError` without a detector where one is needed, or where an
+    extractor fails on every picture.
     """
     check_extractors(extractors)
     aligned = [e.spec.name for e in extractors if e.spec.geometry.found]
     check_detector(aligned, detector)
+    needed = aligned or any(geometry.found for geometry in faces)
     with alone(store) if store is not None else nullcontext():
-        return _embed(samples, extractors, detector if aligned else None, store, execution)
+        return _embed(samples, extractors, detector if needed else None, store, faces, execution)
 
 
 def _embed(
@@ -52,13 +55,15 @@ def _embed(
     extractors: Sequence[Extractor],
     detector: Detector | None,
     store: Path | None,
+    faces: Sequence[FaceGeometry],
     execution: Execution,
 ) -> EmbeddingTable:
-    geometries = list(dict.fromkeys(e.spec.geometry for e in extractors))
+    geometries = list(dict.fromkeys([*(e.spec.geometry for e in extractors), *faces]))
     columns = [
         _Column(e, geometries.index(e.spec.geometry), detector if e.spec.geometry.found else None, store)
         for e in extractors
     ]
+    cut: dict[str, tuple[U8, ...]] = {}  # content → its faces
     usable: list[tuple[Sample, str]] = []
     excluded: list[Exclusion] = []
     waiting: dict[str, tuple[Sample, tuple[U8, ...]]] = {}  # content → its first sample and faces
@@ -67,7 +72,7 @@ def _embed(
     started = time.perf_counter()
 
     def known(_: Sample, sha256: str) -> bool:
-        return all(sha256 in column.known for column in columns)
+        return all(sha256 in column.known for column in columns) and (not faces or sha256 in cut)
 
     loaded = load_faces(samples, geometries, detector, thread_count(execution.threads), known, ahead=2 * together)
     try:
@@ -81,6 +86,8 @@ def _embed(
             if len(waiting) == together or done == len(samples):
                 for column in columns:
                     column.extend(waiting)
+                if faces:
+                    cut |= {sha256: pixels for sha256, (_, pixels) in waiting.items()}
                 waiting.clear()
             execution.progress("faces and embeddings", done, len(samples))
     finally:
@@ -94,13 +101,27 @@ def _embed(
     hashes = tuple(sha256 for _, sha256 in usable)
     seconds = {f"embed {column.extractor.spec.name}": column.seconds for column in columns}
     seconds["read, detect, cut (waiting)"] = time.perf_counter() - started - sum(seconds.values())
+    embeddings = tuple(Embeddings(column.vectors(hashes), column.extractor.digest) for column in columns)
+    stacked = tuple(_stacked(cut, hashes, geometries.index(geometry), geometry) for geometry in dict.fromkeys(faces))
     return EmbeddingTable(
+        tuple(samples),
         tuple(sample for sample, _ in usable),
         hashes,
-        tuple(Embeddings(column.vectors(hashes), column.extractor.digest) for column in columns),
+        shown(embeddings, stacked),
+        embeddings,
+        stacked,
+        tuple(range(len(usable))),
         tuple(excluded),
         seconds,
     )
+
+
+def _stacked(cut: Mapping[str, tuple[U8, ...]], hashes: Sequence[str], number: int, geometry: FaceGeometry) -> Faces:
+    """Return one face per content, that of the geometry with this number."""
+    pixels = np.empty((len(hashes), geometry.height, geometry.width, 3), np.uint8)
+    for row, sha256 in enumerate(hashes):
+        pixels[row] = cut[sha256][number]
+    return Faces(pixels, geometry)
 
 
 def check_extractors(extractors: Sequence[Extractor]) -> None:

@@ -25,3 +25,9 @@ class Extractor(Protocol):
 
     def embed(self, faces: Faces) -> Embeddings:
         """Return one embedding per face."""
+
+
+def digest_in_float32(extractor: Extractor) -> str:
+    """Return the digest in float32, by which surrogates and trainings are named, whatever the precision here."""
+    sha256 = extractor.what_ran.get("weights_sha256")
+    return extractor.digest if sha256 is None else extractor.spec.digest(sha256)

@@ -28,7 +28,7 @@ class Others:
 
 
 def check_others(samples: Iterable[Sample], excluded: Sequence[Exclusion] = ()) -> None:
-    """Return where two people or more can be enrolled; raises `InputError`: one alone is identified whatever happens.
+    """Raise `InputError` unless two people or more can be enrolled: one alone is identified whatever happens.
 
     `excluded` are the pictures that no longer count among the `samples`.
     """
@@ -37,15 +37,14 @@ def check_others(samples: Iterable[Sample], excluded: Sequence[Exclusion] = ()) 
         left_out = f" ({len(excluded)} pictures excluded, {excluded[0].path}: {excluded[0].reason})" if excluded else ""
         raise InputError(
             f"the gallery holds nobody but {next(iter(people), 'no one')}{left_out}: every search would find them, and "
-            "a rate would say nothing about cloaks. Add other people with --distractors DIR, or as further folders of "
-            "--clean"
+            "a rate would say nothing about cloaks. Add other people as distractors, or to the clean pictures"
         )
 
 
 def others(splits: Sequence[Split], samples: Sequence[Sample], cloak: str) -> Others | None:
     """Return who else was enrolled while people were searched under a cloak, None where nobody was."""
     strangers = len({samples[row].identity for row in splits[0].distractors}) if splits else 0
-    found = []
+    beside = []
     for split in splits:
         counts = np.bincount(
             split.enrolled_labels, minlength=1 + max((p.label for p in split.protected[cloak]), default=0)
@@ -54,10 +53,10 @@ def others(splits: Sequence[Split], samples: Sequence[Sample], cloak: str) -> Ot
             if len(person.probes) and len(person.cloaked):
                 people = int((counts > 0).sum()) - bool(counts[person.label]) + strangers
                 pictures = int(counts.sum() - counts[person.label]) + len(split.distractors)
-                found.append((people, pictures, len(person.cloaked)))
-    if not found:
+                beside.append((people, pictures, len(person.cloaked)))
+    if not beside:
         return None
-    people, pictures, own = np.array(found).T
+    people, pictures, own = np.array(beside).T
     # as if people were drawn, or pictures, whichever finds the person more often
     chance = np.maximum(1 / (1 + people), own / (own + pictures))
     return Others(int(people.min()), int(pictures.min()), float(chance.mean()))
@@ -70,5 +69,5 @@ def few_others(cloak: str, beside: Others | None) -> list[str]:
     return [
         f"{cloak}: only {beside.people} other people with {beside.pictures} pictures stand in the gallery; answers at "
         f"random would find {100 * beside.chance:.0f} % of the probes, so no cloak can show more protection than the "
-        "rest. Add other people with --distractors"
+        "rest. Add other people as distractors"
     ]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from facecure.errors import InputError
 from facecure.extractors.spec import ExtractorSpec
+from facecure.types import Sample
 
 Scenario = Literal["baseline", "oblivious", "adaptive"]
-SCENARIOS: tuple[Scenario, ...] = ("baseline", "oblivious", "adaptive")
 
 
 def check_extractors(scenario: Scenario, specs: Sequence[ExtractorSpec]) -> None:
     """Raise `InputError`, saying what they lack, unless the extractors fit the scenario."""
-    if scenario not in SCENARIOS:
-        raise InputError(f"scenario is one of {', '.join(SCENARIOS)}, not {scenario!r}")
     for spec in specs:
         if scenario == "oblivious" and spec.year is None:
             raise InputError(
@@ -28,17 +26,20 @@ def check_extractors(scenario: Scenario, specs: Sequence[ExtractorSpec]) -> None
             )
 
 
-def check_identities(specs: Sequence[ExtractorSpec], protected: Collection[str], others: Collection[str]) -> list[str]:
+def check_identities(specs: Sequence[ExtractorSpec], samples: Iterable[Sample]) -> list[str]:
     """Return warnings about other people whom an extractor was trained on; raises `InputError` for protected ones."""
+    people = {(sample.identity, sample.role) for sample in samples}
+    protected = {identity for identity, role in people if role == "cloaked"}
+    others = {identity for identity, _ in people} - protected
     warnings = []
     for spec in specs:
         trained_on = set(spec.robust.identities) if spec.robust else set()
-        if both := sorted(trained_on & set(protected)):
+        if both := sorted(trained_on & protected):
             raise InputError(
                 f"extractor {spec.name} was trained on cloaked pictures of {', '.join(both[:5])}, who cannot be "
                 "evaluated with it; train on other people, or leave them out"
             )
-        if count := len(trained_on & set(others)):
+        if count := len(trained_on & others):
             warnings.append(
                 f"extractor {spec.name} was trained on {count} of the other people of the gallery: their error is not "
                 "that on strangers"

@@ -16,24 +16,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from facecure.protocols.rules import PROTOCOLS
 from facecure.types import I64, ProtocolName, Sample
 
 PROBE_SHARE = 0.3
-NOTES: dict[str, tuple[str, ...]] = {
-    "corrected": (
-        "pictures are counted by content: the same one twice is one, and never on both sides of a split",
-        "one split per identity, drawn from its own picture names: nobody's split depends on other people (§7.1, §7.2)",
-        "several splits instead of one",
-        "clean and cloaked pictures pair by exact stem, never by position or substring (Q13, Q21, Q23)",
-        "the clean baseline is measured on the same probes, not on other people (§7.6)",
-    ),
-    "facecure-2021": (
-        "splits of the released code: random.seed(10), running over identities for other people, re-seeded for each "
-        "protected identity (§7.1, §7.2)",
-        "pairing is by exact stem; for the study's sha1 names that equals the released sorted positions",
-        "one split: its interval omits the split's own variance",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +62,9 @@ class Split:
 
 def make_split(
     samples: Sequence[Sample], cloaks: Sequence[str], protocol: ProtocolName, seed: int, repeat: int, *,
-    last: bool = False,
+    rows: Sequence[int] | None = None, last: bool = False,
 ) -> Split:  # fmt: skip
-    """Return split number `repeat` of the usable samples; row i of the embedding table is `samples[i]`.
+    """Return split number `repeat` of the samples at `rows`, default all; row i of the table is `samples[i]`.
 
     `seed` and `repeat` are not used by `facecure-2021`, which has the one split of `random.seed(10)`. With `last` the
     probes of protected identities are the last 30 % by name, as the released end-to-end code takes them (Q24).
@@ -94,8 +80,10 @@ def make_split(
     >>> bool(set(ann.probes) & set(ann.clean))
     False
     """
+    rules = PROTOCOLS[protocol]
+    rows = range(len(samples)) if rows is None else rows
     sets: dict[tuple[str, str], dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
-    for i in sorted(range(len(samples)), key=lambda i: samples[i].order):
+    for i in sorted(rows, key=lambda i: samples[i].order):
         sample = samples[i]
         sets[sample.role, sample.cloak][sample.identity][sample.key] = i
     people = sets["clean", ""]
@@ -104,15 +92,15 @@ def make_split(
     running = random.Random(10)
 
     def positions(identity: str, keys: Sequence[str], generator: random.Random) -> set[int]:
-        if protocol == "facecure-2021":
+        if rules.running:
             return released_positions(len(keys), generator)
         return hashed_positions(identity, keys, seed, repeat)
 
     enrolled: list[int] = []
     controls: list[int] = []
-    for identity, rows in people.items():
-        test = positions(identity, list(rows), running)
-        for position, row in enumerate(rows.values()):
+    for identity, pictures in people.items():
+        test = positions(identity, list(pictures), running)
+        for position, row in enumerate(pictures.values()):
             (controls if position in test else enrolled).append(row)
 
     protected: dict[str, tuple[Protected, ...]] = {}
@@ -120,7 +108,7 @@ def make_split(
         entries = []
         for identity, cloaked in sets["cloaked", cloak].items():
             uncloaked = sets.get(("unprotected", cloak), people).get(identity, {})
-            if protocol == "facecure-2021":  # its lists of clean and cloaked pictures have equal length
+            if rules.of_equal_length:
                 uncloaked = {key: row for key, row in uncloaked.items() if key in cloaked}
             keys = list(uncloaked)
             test = last_positions(len(keys)) if last else positions(identity, keys, random.Random(10))
@@ -140,7 +128,7 @@ def make_split(
         return _rows(labels[samples[row].identity] for row in rows)
 
     # dicts of the sorted samples: distractors come in the order their folders were named
-    distractors = [i for i, sample in enumerate(samples) if sample.role == "distractor"]
+    distractors = [i for i in rows if samples[i].role == "distractor"]
     return Split(
         _rows(enrolled), label_of(enrolled), _rows(controls), label_of(controls), _rows(distractors), protected
     )

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from facecure.types import F32, F64, I64, Bool, Sample, Suspect
+from facecure.embeddings.table import EmbeddingTable
+from facecure.types import F32, F64, I64, Bool, Embeddings, Sample, Suspect
 
 # Correlation of 16 × 16 greys. The same photo re-encoded down to JPEG quality 30 or scaled to a quarter keeps 0.997 or
 # more; of 23,713 pairs of one person in LFW, FaceScrub and Glint360K 18 have 0.99 or more, each seen to be one photo.
@@ -30,23 +31,23 @@ _EFFECTS = {
 
 
 def find_suspects(
-    named: Sequence[Sample], usable: Sequence[Sample], shown: Sequence[str], uncloaked: Mapping[str, Sequence[int]],
-    embeddings: Sequence[F32], thumbnails: F32, rows: Sequence[int],
-) -> list[Suspect]:  # fmt: skip
-    """Return all there are: among the samples `named`, and among the `usable` ones, whose contents are `shown`.
+    table: EmbeddingTable, uncloaked: Mapping[str, Sequence[int]], extractors: Sequence[str], thumbnail: str
+) -> list[Suspect]:
+    """Return all there are among the samples that were named, and among the rows that take part.
 
-    `uncloaked` are indices of these by cloak; `rows` says where each one lies in `embeddings` and `thumbnails`.
+    `uncloaked` are rows by cloak. `extractors` are the digests of those whose embeddings say who looks alike,
+    `thumbnail` is that of the pictures' small greys.
     """
     bare = [
-        Suspect(usable[i].path, f"uncloaked: given as {cloak}, but it is the person's clean picture")
-        for cloak, group in uncloaked.items()
-        for i in group
+        Suspect(table.samples[row].path, f"uncloaked: given as {cloak}, but it is the person's clean picture")
+        for cloak, rows in uncloaked.items()
+        for row in rows
     ]
     return [
         *bare,
-        *alike_names(named),
-        *near_duplicates(usable, shown, thumbnails[rows]),
-        *look_alikes(usable, embeddings, rows),
+        *alike_names(table.named),
+        *near_duplicates(table, table.of(thumbnail)),
+        *look_alikes(table, [table.of(extractor) for extractor in extractors]),
     ]
 
 
@@ -75,67 +76,68 @@ def plain_name(identity: str) -> str:
     return re.sub(r"(?<!\d)[\W_]+|[\W_]+(?!\d)", "", name) or identity
 
 
-def near_duplicates(samples: Sequence[Sample], shown: Sequence[str], thumbnails: F32) -> list[Suspect]:
+def near_duplicates(table: EmbeddingTable, thumbnails: Embeddings) -> list[Suspect]:
     """Return the clean pictures that look like an earlier one of the same person, or show the same content.
 
-    `shown` is each sample's content, `thumbnails` float32 (N, D) are small greys of its picture. Where one is a probe
-    and the other one's cloak is enrolled, the probe meets its own photo.
+    `thumbnails` are small greys of the table's pictures. Where one is a probe and the other one's cloak is enrolled,
+    the probe meets its own photo.
     """
     people: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for row, sample in enumerate(samples):
+    for row in table.rows:
+        sample = table.samples[row]
         if sample.role in ("clean", "unprotected"):
             people[sample.role, sample.cloak, sample.identity].append(row)
-    found = []
+    suspects = []
     for rows in people.values():
-        centred = thumbnails[rows].astype(np.float64)
+        centred = thumbnails.vectors[rows].astype(np.float64)
         centred -= centred.mean(axis=1, keepdims=True)
         length = np.linalg.norm(centred, axis=1, keepdims=True)
         units = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
-        same = np.array([shown[row] for row in rows])
+        same = np.array([table.contents[row] for row in rows])
         near = np.tril((units @ units.T >= NEAR) | (same[:, None] == same), -1)
-        for one in np.flatnonzero(near.any(axis=1)):
-            other = int(near[one].argmax())
-            name = samples[rows[other]].path.name
+        for later in np.flatnonzero(near.any(axis=1)):
+            earlier = int(near[later].argmax())
+            name = table.samples[rows[earlier]].path.name
             reason = (
                 f"duplicate: the same picture as {name}"
-                if same[one] == same[other]
+                if same[later] == same[earlier]
                 else (f"near-duplicate: looks like {name} of the same person")
             )
-            found.append(Suspect(samples[rows[one]].path, reason))
-    return found
+            suspects.append(Suspect(table.samples[rows[later]].path, reason))
+    return suspects
 
 
-def look_alikes(samples: Sequence[Sample], embeddings: Sequence[F32], rows: Sequence[int]) -> list[Suspect]:
+def look_alikes(table: EmbeddingTable, embeddings: Sequence[Embeddings]) -> list[Suspect]:
     """Return the first picture of each distractor who is probably a protected person under another name.
 
-    `embeddings` float32 (N, D) hold the samples' at `rows`.
-
     A distractor's picture resembles a person more than their own ones do where its mean squared distance to the
-    person's clean pictures is less than what half of these have to the rest. It counts where every extractor says so,
-    of at most `NAMES` people. In LFW, FaceScrub and Glint360K, each person's pictures halved under two names, three
+    person's clean pictures is less than what half of these have to the rest. It counts where all of `embeddings` say
+    so, of at most `NAMES` people. In LFW, FaceScrub and Glint360K, each person's pictures halved under two names, three
     MobileFaceNets together find 104 of 125 second names and none of 78,500 pairs of different people.
     """
-    protected = {sample.identity for sample in samples if sample.role == "cloaked"}
-    own: dict[str, list[int]] = defaultdict(list)
-    for row, sample in zip(rows, samples, strict=True):
-        if sample.role == "clean" and sample.identity in protected:
-            own[sample.identity].append(row)
-    own = {name: some for name, some in own.items() if len(some) > 2}  # two pictures have one distance between them
-    pictures = [sample for sample in samples if sample.role == "distractor"]
-    strangers = np.array([row for row, s in zip(rows, samples, strict=True) if s.role == "distractor"], np.int64)
-    if not own or not len(strangers):
+    protected = {sample.identity for sample in table.usable if sample.role == "cloaked"}
+    clean: dict[str, list[int]] = defaultdict(list)
+    strangers = []
+    for row in table.rows:
+        sample = table.samples[row]
+        if sample.role == "distractor":
+            strangers.append(row)
+        elif sample.role == "clean" and sample.identity in protected:
+            clean[sample.identity].append(row)
+    people = {name: np.array(rows) for name, rows in clean.items() if len(rows) > 2}  # two have one distance
+    if not people or not strangers or not embeddings:
         return []
-    resembles = np.ones((len(strangers), len(own)), np.bool_)
-    for vectors in embeddings:
+    resembles = np.ones((len(strangers), len(people)), np.bool_)
+    for each in embeddings:
         for begin in range(0, len(strangers), _BLOCK):
-            some = strangers[begin : begin + _BLOCK]
-            resembles[begin : begin + _BLOCK] &= _nearer(vectors, some, [np.array(each) for each in own.values()])
-    found = []
-    for person, column in zip(own, resembles.T, strict=True):
+            block = np.array(strangers[begin : begin + _BLOCK])
+            resembles[begin : begin + _BLOCK] &= _nearer(each.vectors, block, list(people.values()))
+    suspects = []
+    for person, column in zip(people, resembles.T, strict=True):
         names: dict[str, list[Sample]] = defaultdict(list)
         for i in np.flatnonzero(column):
-            names[pictures[i].identity].append(pictures[i])
-        found += [
+            names[table.samples[strangers[i]].identity].append(table.samples[strangers[i]])
+        suspects += [
             Suspect(
                 alike[0].path,
                 f"look-alike: {len(alike)} picture(s) of distractor {name!r} resemble {person!r} more than half of "
@@ -144,10 +146,10 @@ def look_alikes(samples: Sequence[Sample], embeddings: Sequence[F32], rows: Sequ
             for name, alike in names.items()
             if len(names) <= NAMES
         ]
-    return found
+    return suspects
 
 
-def told(suspects: Sequence[Suspect]) -> list[str]:
+def warnings_of(suspects: Sequence[Suspect]) -> list[str]:
     """Return one warning per kind: how many there are, an example, and what they do to a rate."""
     kinds: dict[str, list[Suspect]] = defaultdict(list)
     for suspect in suspects:
@@ -167,9 +169,9 @@ def _nearer(vectors: F32, strangers: I64, people: Sequence[I64]) -> Bool:
     squares = np.array([np.square(vectors[rows], dtype=np.float64).sum(1).mean() for rows in people])
 
     def distances(rows: I64, to: slice) -> F64:
-        some = vectors[rows].astype(np.float64)
-        found: F64 = np.square(some).sum(1)[:, None] - 2 * some @ means[to].T + squares[to]
-        return found
+        block = vectors[rows].astype(np.float64)
+        squared: F64 = np.square(block).sum(1)[:, None] - 2 * block @ means[to].T + squares[to]
+        return squared
 
     bounds = [
         np.median(distances(rows, slice(i, i + 1))) * len(rows) / (len(rows) - 1) for i, rows in enumerate(people)

@@ -11,7 +11,7 @@ import copy
 import io
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ from torch import nn
 from torch.nn import functional
 
 from facecure.errors import InputError
-from facecure.execution import torch_threads
+from facecure.execution import torch_device, torch_threads
+from facecure.extractors.extractor import digest_in_float32
+from facecure.extractors.runtimes.torch import load_network
 from facecure.extractors.spec import ExtractorSpec
 from facecure.protocols.split import Protected, Split
-from facecure.recognisers.registry import Training
+from facecure.recognisers.recogniser import Context, Facts, Recogniser, Training, not_searched, outcome_of
 from facecure.runs.folder import RunFolder
 from facecure.training.batches import NetworkInput, UniformClasses
 from facecure.training.fine_tuning import Classifier, adadelta, train
@@ -34,12 +36,30 @@ _PASS = 64  # faces of a prediction
 _FORMAT = "facecure.predictions/2"  # int64 labels of all rows, as NumPy saves them
 
 
-class EndToEnd:
-    """Trains and searches; `facts` say how, how many trainings were not found under `keep`, and what was damaged there.
+@dataclass(frozen=True, slots=True)
+class Trainings(Facts):
+    """How networks were trained, and how many `trainings` were not found in the store."""
 
-    `pixels` uint8 (N, H, W, 3) RGB are the faces of the table that splits index, `contents` names each one's content.
-    Predictions are kept under the folder `keep`, so that a repeated run trains nothing twice.
+    epochs: int
+    steps: int
+    batch: int
+    seed: int
+    device: str
+    trainings: int = 0
+
+
+class EndToEnd(Recogniser):
+    """Trains and searches; `pixels` uint8 (N, H, W, 3) RGB are the faces of the table that splits index.
+
+    `contents` names what each row holds, and `rows` those that take part, by default all. Predictions are kept under
+    the folder `keep`, so that a repeated run trains nothing twice.
     """
+
+    name = "end-to-end"
+    words = "training end to end"
+    needs = "faces"
+    distractors = False
+    by_name = True
 
     def __init__(
         self,
@@ -50,69 +70,89 @@ class EndToEnd:
         training: Training,
         *,
         digest: str,
+        rows: Sequence[int] | None = None,
         device: torch.device | str = "cpu",
         keep: Path | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self._spec, self._network, self._training, self._device = spec, network, training, device
         self._faces, self._contents = NetworkInput(spec, pixels), np.array(contents)
+        self._rows = np.arange(len(contents)) if rows is None else np.array(rows, np.int64)
         self._digest, self._progress = digest, progress
         # what a prediction is of, its name says
         self._run = None if keep is None else RunFolder(keep, {"format": _FORMAT}, what="predictions")
         self._predicted: dict[str, I64] = {}
-        self.facts: dict[str, Any] = {"recogniser": "end-to-end", **asdict(training), "device": str(device)}
-        self.facts |= {"trainings": 0, "damaged": []}
+        self._facts = Trainings(self.name, self.words, **asdict(training), device=str(device))
+
+    @classmethod
+    def of(cls, context: Context) -> EndToEnd:
+        """Return the recogniser that trains the extractor's own network on the table's faces."""
+        spec, table, execution = context.extractor.spec, context.table, context.execution
+        network, _ = load_network(spec)
+        return cls(
+            spec, network, table.cut(spec.geometry).pixels, table.sha256, context.training,
+            digest=digest_in_float32(context.extractor), rows=table.rows, device=torch_device(execution.device),
+            keep=None if context.store is None else context.store / "end-to-end",
+            progress=lambda done, total: execution.progress(f"training of {spec.name}", done, total),
+        )  # fmt: skip
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return how long is trained, and from what seed."""
+        return asdict(self._training)
+
+    @property
+    def facts(self) -> Trainings:
+        """Return how networks were trained."""
+        return self._facts
 
     def __call__(self, split: Split) -> dict[str, list[Outcome]]:
         """Return per cloak one `Outcome` per protected identity; nobody is `revealed_by` a single picture."""
-        if len(split.distractors):
-            raise InputError("end-to-end training needs several pictures of everybody it tells apart: no distractors")
+        self.check(len(split.distractors))
         with self._run or nullcontext():
             return self._outcomes(split)
 
     def _outcomes(self, split: Split) -> dict[str, list[Outcome]]:
-        people = [person for group in split.protected.values() for person in group]
-        found: dict[str, list[Outcome]] = {}
+        people = sum(map(len, split.protected.values()))
+        outcomes: dict[str, list[Outcome]] = {}
         done = 0
         for cloak, group in split.protected.items():
-            found[cloak] = []
+            outcomes[cloak] = []
             for person in group:
-                found[cloak].append(self._outcome(split, person))
-                self._progress(done := done + 1, len(people))
-        return found
+                outcomes[cloak].append(self._outcome(split, person))
+                self._progress(done := done + 1, people)
+        return outcomes
 
     def _outcome(self, split: Split, person: Protected) -> Outcome:
+        if not len(person.cloaked):
+            return not_searched(person)
         other = split.control_labels != person.label
         controls, truth = split.controls[other], split.control_labels[other]
-        if not len(person.cloaked):
-            return Outcome(person.identity, len(person.probes), probe_rows=tuple(person.probes.tolist()))
         attacked = self._labels(split, person, person.cloaked)
         clean = self._labels(split, person, person.clean)
-        identified = attacked[person.probes] == person.label
-        return Outcome(
-            identity=person.identity,
-            probes=len(person.probes),
-            identified=int(identified.sum()),
-            clean_identified=int((clean[person.probes] == person.label).sum()),
-            enrolled=len(person.cloaked),
-            enrolled_identified=int((attacked[person.cloaked] == person.label).sum()),
-            control_probes=len(controls),
-            control_errors=int((attacked[controls] != truth).sum()),
-            probe_rows=tuple(person.probes.tolist()),
-            identified_rows=tuple(person.probes[identified].tolist()),
+        return outcome_of(
+            person,
+            attacked[person.probes] == person.label,
+            clean[person.probes] == person.label,
+            attacked[person.cloaked] == person.label,
+            attacked[controls] != truth,
         )
 
     def _labels(self, split: Split, person: Protected, own: I64) -> I64:
-        """Return the predicted label of every row of the table, `own` being what the gallery has of the person."""
+        """Return the predicted label of each row of the table that takes part, −1 of others.
+
+        `own` are the rows that the gallery has of the person.
+        """
         other = split.enrolled_labels != person.label
         rows = np.concatenate([split.enrolled[other], own])
         labels = np.concatenate([split.enrolled_labels[other], np.full(len(own), person.label)])
         order = np.lexsort((rows, labels))  # one order, whoever is protected, so that equal trainings are one
         rows, labels = rows[order], labels[order]
         trained_on = zip(self._contents[rows].tolist(), labels.tolist(), strict=True)
-        key = digest_of([self._digest, asdict(self._training), self._contents.tolist(), *trained_on])
+        key = digest_of([self._digest, asdict(self._training), self._contents[self._rows].tolist(), *trained_on])
         if key not in self._predicted:
-            self._predicted[key] = self._kept(key, rows, labels)
+            self._predicted[key] = np.full(len(self._contents), -1)
+            self._predicted[key][self._rows] = self._kept(key, rows, labels)
         return self._predicted[key]
 
     def _kept(self, key: str, rows: I64, labels: I64) -> I64:
@@ -124,7 +164,8 @@ class EndToEnd:
             content = io.BytesIO()
             np.save(content, predicted)
             self._run.put(name, content.getvalue())
-            self.facts["damaged"] = list(map(str, self._run.damaged))  # and trained again
+            damaged = tuple(map(str, self._run.damaged))  # and trained again
+            self._facts = replace(self._facts, damaged=damaged)
         return predicted
 
     @torch_threads()
@@ -144,12 +185,12 @@ class EndToEnd:
             return functional.cross_entropy(model(faces), wanted[torch.from_numpy(some)])
 
         train(adadelta(model), loss, range(how.epochs * how.steps))
-        self.facts["trainings"] += 1
+        self._facts = replace(self._facts, trainings=self._facts.trainings + 1)
         model.eval()
-        parts, everything = [], np.arange(len(self._contents))
+        parts = []
         with torch.inference_mode():
-            for first in range(0, len(everything), _PASS):
-                some = everything[first : first + _PASS]
+            for first in range(0, len(self._rows), _PASS):
+                some = self._rows[first : first + _PASS]
                 faces = self._faces(some, np.zeros(len(some), np.bool_)).to(self._device)
                 parts.append(model(faces).argmax(1).cpu().numpy())
         return classes[np.concatenate(parts)]  # type: ignore[no-any-return]

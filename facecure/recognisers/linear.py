@@ -8,19 +8,21 @@ the letter: scikit-learn, stopped at 100 iterations whether it has converged or 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from facecure.errors import InputError, MissingDependency
+from facecure.protocols.rules import PROTOCOLS
 from facecure.protocols.split import Protected, Split
 from facecure.recognisers.logistic.released import Fit, TrainingSet, fit_released, version
-from facecure.types import F32, I64, Outcome, ProtocolName
+from facecure.recognisers.recogniser import Context, Facts, Recogniser, not_searched, outcome_of
+from facecure.types import I64, Embeddings, Outcome, ProtocolName
 
 
 @dataclass(frozen=True, slots=True)
-class Convergence:
+class Convergence(Facts):
     """How the fits ended: one per protected identity, and one for the same person uncloaked.
 
     Of `fits`, `converged` ended by themselves: scikit-learn within its tolerance, `corrected` with every decision
@@ -40,6 +42,8 @@ class Convergence:
         gradients = [g for g in (self.gradient, *(fit.gradient for fit in fits)) if g is not None]
         undecided = [u for u in (self.undecided, *(fit.undecided for fit in fits)) if u is not None]
         return Convergence(
+            self.recogniser,
+            self.words,
             self.solver,
             self.fits + len(fits),
             self.converged + sum(fit.converged for fit in fits),
@@ -49,28 +53,41 @@ class Convergence:
         )
 
 
-class Linear:
+class Linear(Recogniser):
     """Fits and searches, split after split; `facts` say how the fits ended, all splits together."""
 
-    def __init__(self, vectors: F32, protocol: ProtocolName) -> None:
-        self._vectors, self._protocol = vectors, protocol
-        released = protocol == "facecure-2021"
-        self.convergence = Convergence(f"scikit-learn {version()}" if released else "Newton's method, float64")
+    name = "linear"
+    words = "a linear classifier"
+    distractors = False
+
+    def __init__(self, embeddings: Embeddings, protocol: ProtocolName) -> None:
+        self._embeddings, self._stopped = embeddings, PROTOCOLS[protocol].stopped
+        solver = f"scikit-learn {version()}" if self._stopped else "Newton's method, float64"
+        self._convergence = Convergence(self.name, self.words, solver)
+
+    @classmethod
+    def of(cls, context: Context) -> Linear:
+        """Return the classifier on the extractor's embeddings that the protocol asks for."""
+        return cls(context.table.of(context.extractor.digest), context.protocol)
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """Return what ran, for the report."""
-        return {"recogniser": "linear", **asdict(self.convergence)}
+    def settings(self) -> dict[str, Any]:
+        """Return the solver: where it stops short, its version counts."""
+        return {"solver": self._convergence.solver}
+
+    @property
+    def facts(self) -> Convergence:
+        """Return how the fits ended."""
+        return self._convergence
 
     def __call__(self, split: Split) -> dict[str, list[Outcome]]:
         """Return per cloak one `Outcome` per protected identity; nobody is `revealed_by` a single picture.
 
         People without cloaked rows are not searched for: their counts are 0.
         """
-        if len(split.distractors):
-            raise InputError("linear needs several pictures of everybody it tells apart: no distractors")
+        self.check(len(split.distractors))
         fits = self._fits(split, [s for group in split.protected.values() for p in group for s in _sets(split, p)])
-        self.convergence = self.convergence.and_of(fits)
+        self._convergence = self._convergence.and_of(fits)
         answers = iter(fits)
         return {
             cloak: [_outcome(split, person, answers) for person in group] for cloak, group in split.protected.items()
@@ -81,24 +98,15 @@ class Linear:
             return []
         if any((split.enrolled_labels == each.label).all() for each in sets):
             raise InputError("one person gives a classifier nothing to tell apart")
-        if self._protocol == "facecure-2021":
-            return fit_released(self._vectors, split.enrolled, split.enrolled_labels, sets)
+        if self._stopped:
+            return fit_released(self._embeddings.vectors, split.enrolled, split.enrolled_labels, sets)
         try:
             import torch  # noqa: F401
         except ImportError as error:
             raise MissingDependency("torch", "cpu") from error
         from facecure.recognisers.logistic.exact import fit_exactly
 
-        return fit_exactly(self._vectors, split.enrolled, split.enrolled_labels, sets)
-
-
-def linear(vectors: F32, split: Split, protocol: ProtocolName) -> tuple[dict[str, list[Outcome]], Convergence]:
-    """Return per cloak one `Outcome` per protected identity, and how the fits ended.
-
-    `vectors` float32 (N, D) is the embedding table that the split's rows index.
-    """
-    recogniser = Linear(vectors, protocol)
-    return recogniser(split), recogniser.convergence
+        return fit_exactly(self._embeddings.vectors, split.enrolled, split.enrolled_labels, sets)
 
 
 def _controls(split: Split, person: Protected) -> tuple[I64, I64]:
@@ -119,22 +127,15 @@ def _sets(split: Split, person: Protected) -> Iterator[TrainingSet]:
 def _outcome(split: Split, person: Protected, answers: Iterator[Fit]) -> Outcome:
     """Return a person's counts; takes as many of the `answers` as the person has training sets."""
     probes, cloaked = len(person.probes), len(person.cloaked)
-    rows = tuple(person.probes.tolist())
     if not cloaked:
-        return Outcome(person.identity, probes, probe_rows=rows)
+        return not_searched(person)
     attacked = next(answers).labels
     clean = next(answers).labels if probes else attacked[:0]
-    identified = attacked[:probes] == person.label
     _, truth = _controls(split, person)
-    return Outcome(
-        identity=person.identity,
-        probes=probes,
-        identified=int(identified.sum()),
-        clean_identified=int((clean == person.label).sum()),
-        enrolled=cloaked,
-        enrolled_identified=int((attacked[probes : probes + cloaked] == person.label).sum()),
-        control_probes=len(truth),
-        control_errors=int((attacked[probes + cloaked :] != truth).sum()),
-        probe_rows=rows,
-        identified_rows=tuple(person.probes[identified].tolist()),
+    return outcome_of(
+        person,
+        attacked[:probes] == person.label,
+        clean == person.label,
+        attacked[probes : probes + cloaked] == person.label,
+        attacked[probes + cloaked :] != truth,
     )

@@ -13,38 +13,51 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from facecure.protocols.split import Protected, Split
+from facecure.recognisers.recogniser import Context, Facts, Recogniser
 from facecure.search.bounds import Rows
 from facecure.search.exact import DISTRACTOR, Nearest, Rivals
 from facecure.search.masked import BLOCK_BYTES, closer, mates, rivals
-from facecure.types import F32, F64, I64, Bool, Outcome
+from facecure.types import F32, F64, I64, Bool, Embeddings, Outcome
 
 
-class NearestNeighbour:
+class NearestNeighbour(Recogniser):
     """1-NN on Euclidean distance, all protected identities in one pass."""
 
-    def __init__(self, vectors: F32, device: str) -> None:
-        self._vectors, self._device = vectors, device
-        self.facts: dict[str, Any] = {"recogniser": "nn"}
+    name = "nn"
+    words = "1-NN"
+
+    def __init__(self, embeddings: Embeddings, device: str = "cpu") -> None:
+        self._embeddings, self._device = embeddings, device
+
+    @classmethod
+    def of(cls, context: Context) -> NearestNeighbour:
+        """Return 1-NN on the extractor's embeddings."""
+        return cls(context.table.of(context.extractor.digest), context.execution.device)
+
+    @property
+    def facts(self) -> Facts:
+        """Return the name: there is nothing else to say."""
+        return Facts(self.name, self.words)
 
     def __call__(self, split: Split) -> dict[str, list[Outcome]]:
         """Return outcomes per cloak."""
-        return population(self._vectors, split, device=self._device)
+        return population(self._embeddings, split, device=self._device)
 
 
 def population(
-    vectors: F32, split: Split, block_bytes: int = BLOCK_BYTES, device: str = "cpu"
+    embeddings: Embeddings, split: Split, block_bytes: int = BLOCK_BYTES, device: str = "cpu"
 ) -> dict[str, list[Outcome]]:
     """Return per cloak one `Outcome` per protected identity, by 1-NN on Euclidean distance.
 
-    `vectors` float32 (N, D) is the embedding table that the split's rows index; `block_bytes` bounds working memory.
-    The outcomes do not depend on `device`, where the rough scan runs: "cpu" or torch's name of another one.
+    `embeddings` are those of the table that the split's rows index; `block_bytes` bounds working memory. The outcomes
+    do not depend on `device`, where the rough scan runs: "cpu" or torch's name of another one.
     """
+    vectors = embeddings.vectors
     gallery = np.concatenate([split.enrolled, split.distractors])
     gallery_labels = np.concatenate([split.enrolled_labels, np.full(len(split.distractors), DISTRACTOR)])
     searched = np.concatenate([split.controls, *(p.probes for group in split.protected.values() for p in group)])

@@ -23,7 +23,6 @@ _RAN = {
 }  # fmt: skip
 RAN_HEADINGS = tuple(_RAN)
 _DIGESTS = ("weights_sha256", "digest")
-_RECOGNISERS = {"nn": "1-NN", "linear": "a linear classifier", "end-to-end": "training end to end"}
 
 
 class Code(str):
@@ -138,7 +137,9 @@ def kinds(reasons: Sequence[str]) -> str:
 
 def how(report: Report) -> str:
     """Return recogniser and scenario in words."""
-    recognisers = dict.fromkeys(_RECOGNISERS.get(cell.recogniser, cell.recogniser) for cell in report.cells)
+    facts = (report.environment.recognisers or {}).values()  # in older reports without words
+    words = {each["recogniser"]: each.get("words", each["recogniser"]) for each in facts}
+    recognisers = dict.fromkeys(words.get(cell.recogniser, cell.recogniser) for cell in report.cells)
     scenarios = [s for s in dict.fromkeys(cell.scenario for cell in report.cells) if s != "baseline"]
     return ", ".join([*(recognisers or ["1-NN"]), *(f"{scenario} searcher" for scenario in scenarios)])
 

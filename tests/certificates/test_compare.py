@@ -9,7 +9,7 @@ import pytest
 
 from facecure.certificates.compare import SHARES, Decided, compare, cosine_error
 from facecure.protocols.split import make_split
-from facecure.types import Sample
+from facecure.types import Embeddings, Sample
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def answers(vectors, splits):
 
 def test_counts_are_those_of_a_plain_search(scene):
     reference, other, splits = scene
-    differences = compare(*(Decided(vectors, splits, ["shift"]) for vectors in (reference, other)))
+    differences = compare(*(Decided(Embeddings(vectors, "d"), splits, ["shift"]) for vectors in (reference, other)))
     (clean, cloaked), (clean_here, cloaked_here) = (answers(vectors, splits) for vectors in (reference, other))
     changed = (clean[:, 0] != clean_here[:, 0]).sum() + (cloaked[:, 0] != cloaked_here[:, 0]).sum()
     assert 0 < differences.changed == changed == len(differences.margins)
@@ -72,7 +72,7 @@ def test_counts_are_those_of_a_plain_search(scene):
 
 def test_quantiles_and_bound_are_of_the_embeddings(scene):
     reference, other, splits = scene
-    differences = compare(*(Decided(vectors, splits, []) for vectors in (reference, other)))
+    differences = compare(*(Decided(Embeddings(vectors, "d"), splits, []) for vectors in (reference, other)))
     cosines = 1 - np.sum(reference.astype(np.float64) * other, axis=1)
     assert list(differences.error) == [str(share) for share in SHARES]
     np.testing.assert_allclose(list(differences.error.values()), np.quantile(cosines, SHARES), atol=1e-7)
@@ -83,7 +83,7 @@ def test_quantiles_and_bound_are_of_the_embeddings(scene):
 
 def test_equal_embeddings_differ_in_nothing(scene):
     reference, _, splits = scene
-    differences = compare(*(Decided(reference, splits, ["shift"]) for _ in range(2)))
+    differences = compare(*(Decided(Embeddings(reference, "d"), splits, ["shift"]) for _ in range(2)))
     assert (differences.changed, differences.margins, differences.largest_error) == (0, (), 0.0)
     assert differences.identified.shift == differences.protected["shift"].shift == 0
 

@@ -17,7 +17,6 @@ from facecure.certificates.certificate import Bounds, Certificate, Speed, from_j
 from facecure.certificates.compare import Shift
 from facecure.cli import app
 from facecure.commands.certify import certify
-from facecure.commands.evaluate import evaluate
 from facecure.errors import InputError
 from facecure.execution import Execution
 from facecure.extractors import packaged
@@ -27,6 +26,8 @@ from facecure.runs.folder import RunFolder
 from facecure.types import Embeddings
 from facecure.zoo.exports import Exports
 from facecure.zoo.find import find_extractor, find_spec
+
+from .ask import ask
 
 pytestmark = pytest.mark.slow
 
@@ -180,7 +181,7 @@ def test_cloaked_pictures_are_decided_on_too(spec, people, monkeypatch):
     cloaks = {"shifted": people("cloaked", 3, 6, suffix="_cloaked", shift=0.6)}
     (same,) = certified(spec, clean, [("onnx", "fp32")], cloaked=cloaks)
     rates = same.differences.protected["shifted"]
-    report = evaluate(clean, cloaks, extractors=[str(spec)], repeats=5)
+    report = ask(clean, cloaks, extractors=[str(spec)], repeats=5)
     assert rates.probes == report.cells[0].probes > 0
     assert rates.rate == pytest.approx(report.cells[0].protection_rate)
     assert 0 < rates.rate < 1

@@ -23,6 +23,8 @@ from facecure.pictures.synthetic import make_person, render  # noqa: E402
 from facecure.report.provenance import PictureCounts  # noqa: E402
 from facecure.types import FaceGeometry  # noqa: E402
 
+from .ask import ask  # noqa: E402
+
 
 @pytest.fixture(autouse=True)
 def _no_detector(monkeypatch):
@@ -489,7 +491,7 @@ def test_bad_arguments_are_refused_before_any_work(photos, tmp_path):
 
 
 def test_evaluate_reads_the_manifest(done, photos):
-    report = fc.evaluate(
+    report = ask(
         photos, {"low": done.folder / "manifest.csv"}, unprotected={"low": done.folder / "clean"},
         extractors=[*packaged_specs()], repeats=2,
     )  # fmt: skip

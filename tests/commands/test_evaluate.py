@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 from scipy.stats import binomtest
 
-from facecure.commands.evaluate import evaluate
 from facecure.errors import InputError
+from facecure.execution import Execution
 from facecure.extractors import packaged
 from facecure.extractors.runtimes.onnx import OnnxExtractor
 from facecure.extractors.spec import ExtractorSpec, read_spec
@@ -25,6 +25,8 @@ from facecure.report.model import CellResult, Report, Unmeasured
 from facecure.report.provenance import PictureCounts
 from facecure.report.schema import from_json, to_json
 from facecure.types import Embeddings, FaceGeometry, Faces
+
+from .ask import ask
 
 PROTOCOLS = ("corrected", "facecure-2021")
 
@@ -41,7 +43,7 @@ def scene(people, make_spec):
     def evaluate_scene(shift: float = 0.5, *, identities: int = 6, noise: float = 45.0, **options) -> Report:
         clean = people("clean", identities, 10, noise=noise)
         cloaked = people("cloaked", identities, 10, noise=noise, suffix="_cloaked", shift=shift)
-        return evaluate(clean, {"cloak": cloaked}, extractors=[make_spec()], **options)
+        return ask(clean, {"cloak": cloaked}, extractors=[make_spec()], **options)
 
     return evaluate_scene
 
@@ -183,7 +185,7 @@ def test_counts_add_up_and_rates_follow_from_them(scene, protocol, splits):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_cloaks_that_change_nothing_protect_as_much_as_no_cloak(people, make_spec, protocol):
     clean = people("clean", 6, 10, noise=110.0)
-    (cell,) = evaluate(
+    (cell,) = ask(
         clean, {"copy": copied(clean, "copy", "_cloaked", change=1)}, extractors=[make_spec()], protocol=protocol
     ).cells
     assert cell.protection_rate == cell.clean_error > 0
@@ -200,7 +202,7 @@ def test_cloaks_that_look_like_somebody_else_protect(scene, protocol):
 def test_cloaks_and_extractors_make_one_cell_each(people, make_spec):
     clean = people("clean", 3, 6)
     cloaks = {n: people(n, 3, 6, suffix="_cloaked", shift=s) for n, s in (("zeta", 0.2), ("alpha", 1.0))}
-    report = evaluate(clean, cloaks, extractors=[make_spec("one"), make_spec("two")], repeats=2)
+    report = ask(clean, cloaks, extractors=[make_spec("one"), make_spec("two")], repeats=2)
     assert [(c.cloak, c.extractor) for c in report.cells] == [(c, e) for c in ("zeta", "alpha") for e in ("one", "two")]
     assert counts(report.cells[0]) == counts(report.cells[1])
     assert report.cells[0].protection_rate < report.cells[2].protection_rate
@@ -213,7 +215,7 @@ def test_people_without_cloaks_stay_in_the_gallery(scene, people, make_spec, tmp
     shutil.rmtree(tmp_path / "cloaked" / "person_01")  # never named as protected
     for picture in (tmp_path / "cloaked" / "person_04").iterdir():
         picture.write_bytes(b"no picture")
-    (cell,) = evaluate(
+    (cell,) = ask(
         tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()], protocol=protocol, repeats=1
     ).cells
     assert [p.identity for p in cell.identities] == ["person_00", "person_02", "person_03", "person_05"]
@@ -227,7 +229,7 @@ def test_a_person_with_too_few_pictures_has_no_rate(people, make_spec, tmp_path)
     for path in [*clean.glob("person_02/*"), *cloaked.glob("person_02/*")]:
         if "photo_000" not in path.name:
             path.unlink()
-    (cell,) = evaluate(clean, {"c": cloaked}, extractors=[make_spec()]).cells
+    (cell,) = ask(clean, {"c": cloaked}, extractors=[make_spec()]).cells
     assert [p.identity for p in cell.identities] == ["person_00", "person_01"]
     assert [entry.identity for entry in cell.unmeasured] == ["person_02"]
     assert "probe" in cell.unmeasured[0].reason
@@ -239,7 +241,7 @@ def test_unprotected_pictures_replace_the_clean_ones_of_their_cloak(scene, make_
     clean, cloaked = tmp_path / "clean", tmp_path / "cloaked"
 
     def run(unprotected: Path) -> Report:
-        return evaluate(
+        return ask(
             clean, {"cloak": cloaked}, unprotected={"cloak": unprotected}, extractors=[make_spec()], protocol=protocol
         )
 
@@ -255,7 +257,7 @@ def test_one_file_under_two_names_is_excluded_on_both_sides(people, make_spec, p
     clean, cloaked = people("clean", 4, 8, noise=90.0), people("cloaked", 4, 8, suffix="_cloaked", noise=90.0)
     shutil.copyfile(clean / "person_00" / "photo_002.png", clean / "person_01" / "photo_005.png")
     shutil.copyfile(cloaked / "person_02" / "photo_000_cloaked.png", cloaked / "person_03" / "photo_007_cloaked.png")
-    run = lambda: evaluate(clean, {"c": cloaked}, extractors=[make_spec()], protocol=protocol)  # noqa: E731
+    run = lambda: ask(clean, {"c": cloaked}, extractors=[make_spec()], protocol=protocol)  # noqa: E731
     with_duplicates = run()
     assert [(e.path.relative_to(clean.parent), e.reason.split(":")[0]) for e in with_duplicates.excluded] == [
         (Path("clean/person_00/photo_002.png"), "duplicate"),
@@ -275,8 +277,8 @@ def test_one_person_alone_is_refused_before_any_work(people, make_spec, monkeypa
     monkeypatch.setattr(OnnxExtractor, "embed", lambda self, faces: pytest.fail("embedded before the check"))
     clean, cloaked = people("clean", 1, 10), people("cloaked", 1, 10, suffix="_cloaked")
     for recogniser in ("nn", "linear", "end-to-end"):
-        with pytest.raises(InputError, match=r"nobody but person_00: .*--distractors"):
-            evaluate(clean, {"c": cloaked}, extractors=[make_spec()], recogniser=recogniser)
+        with pytest.raises(InputError, match=r"nobody but person_00: .*distractors"):
+            ask(clean, {"c": cloaked}, extractors=[make_spec()], recogniser=recogniser)
 
 
 def test_one_person_alone_after_exclusions_is_refused_too(people, make_spec):
@@ -284,13 +286,13 @@ def test_one_person_alone_after_exclusions_is_refused_too(people, make_spec):
     others = people("others", 1, 1, names="stranger_{:02d}", seed=5)
     next(others.rglob("*.png")).write_text("no picture")
     with pytest.raises(InputError, match=r"nobody but person_00 \(1 pictures excluded, .*unreadable"):
-        evaluate(clean, {"c": cloaked}, extractors=[make_spec()], distractors=[others])
+        ask(clean, {"c": cloaked}, extractors=[make_spec()], distractors=[others])
 
 
 def test_who_else_is_in_the_gallery_is_said_beside_the_rate(people, make_spec):
     clean, cloaked = people("clean", 4, 10), people("cloaked", 4, 10, suffix="_cloaked")
     others = people("others", 7, 3, names="stranger_{:02d}", seed=5)
-    run = lambda *d: evaluate(clean, {"c": cloaked}, extractors=[make_spec()], distractors=d, repeats=2)  # noqa: E731
+    run = lambda *d: ask(clean, {"c": cloaked}, extractors=[make_spec()], distractors=d, repeats=2)  # noqa: E731
     few, more = run(), run(others)
     assert [(r.cells[0].other_people, r.cells[0].other_pictures) for r in (few, more)] == [(3, 21), (10, 42)]
     assert [r.cells[0].chance for r in (few, more)] == pytest.approx([1 / 4, 7 / 49])
@@ -311,7 +313,7 @@ def test_a_cloaked_picture_that_is_the_clean_one_is_counted_and_named(scene, mak
         else:
             Image.open(original).save(file, compress_level=1)
             assert file.read_bytes() != original.read_bytes()
-    report = evaluate(clean, {"cloak": cloaked}, extractors=[make_spec()], protocol=protocol)
+    report = ask(clean, {"cloak": cloaked}, extractors=[make_spec()], protocol=protocol)
     counted, without = report.cells
     assert counted.uncloaked == tuple(map(str, bare))
     assert {person.identity: person.identified / person.probes for person in counted.identities} == {
@@ -333,9 +335,9 @@ def test_the_clean_folder_as_cloaks_is_refused(people, make_spec):
     clean = people("clean", 3, 6)
     for cloaked in (clean, copied(clean, "again", "_cloaked")):
         with pytest.raises(
-            InputError, match=r"--cloaked c=…: every picture in it is the clean one, such as \S*photo_000"
+            InputError, match=r"cloaked 'c': every picture in it is the clean one, such as \S*photo_000"
         ):
-            evaluate(clean, {"c": cloaked}, extractors=[make_spec()])
+            ask(clean, {"c": cloaked}, extractors=[make_spec()])
 
 
 def test_the_same_picture_twice_is_one(scene, make_spec, tmp_path):
@@ -345,7 +347,7 @@ def test_the_same_picture_twice_is_one(scene, make_spec, tmp_path):
         for k in range(10):
             file = folder / "person_00" / f"photo_{k:03d}{ending}.png"
             shutil.copyfile(file, file.with_name(f"photo_{k:03d} (copy){ending}.png"))
-    run = lambda protocol: evaluate(clean, {"cloak": cloaked}, extractors=[make_spec()], protocol=protocol)  # noqa: E731
+    run = lambda protocol: ask(clean, {"cloak": cloaked}, extractors=[make_spec()], protocol=protocol)  # noqa: E731
     twice = run("corrected")
     assert counts(twice.cells[0]).keys() == counts(once.cells[0]).keys()
     assert twice.cells[0].distinct_probes <= 60
@@ -367,10 +369,10 @@ def test_the_split_is_that_of_the_pictures_that_stay(scene, make_spec, tmp_path)
     once = scene(0.45, noise=90.0)
     file = tmp_path / "clean" / "person_00" / "photo_003.png"
     shutil.copyfile(file, file.with_name("zz.png"))  # later by name, without a cloak: the first one stays
-    twice = evaluate(tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()])
+    twice = ask(tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()])
     assert cells(twice) == cells(once)
     shutil.move(file.with_name("zz.png"), file.with_name("aa.png"))  # earlier by name: the one with a cloak stays
-    again = evaluate(tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()])
+    again = ask(tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()])
     assert cells(again) == cells(once)
     assert reasons(again) == {"aa.png": "duplicate"}
 
@@ -380,7 +382,7 @@ def test_cloaks_of_one_content_are_of_neither_picture(scene, make_spec, tmp_path
     home = tmp_path / "cloaked" / "person_00"
     shutil.copyfile(home / "photo_000_cloaked.png", home / "photo_001_cloaked.png")
     shutil.copyfile(tmp_path / "clean" / "person_00" / "photo_005.png", home / "photo_002_cloaked.png")
-    report = evaluate(tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()])
+    report = ask(tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()])
     said = {entry.path.name: entry.reason for entry in report.excluded}
     assert said.keys() == {f"photo_00{k}_cloaked.png" for k in range(3)}
     assert "the cloak of 'photo_001'" in said["photo_000_cloaked.png"]
@@ -398,7 +400,7 @@ def test_one_person_under_two_names_is_pointed_out(people, make_spec, tmp_path):
         shutil.move(file, target)
         (cloaked / "First Last 00" / f"photo_{k:03d}_cloaked.png").unlink()
     people("others", 12, 3, names="stranger_{:02d}", seed=5)
-    report = evaluate(clean, {"c": cloaked}, extractors=[make_spec()], distractors=[tmp_path / "others"], repeats=2)
+    report = ask(clean, {"c": cloaked}, extractors=[make_spec()], distractors=[tmp_path / "others"], repeats=2)
     kinds = [(s.path.parent.name, s.reason.partition(":")[0]) for s in report.suspects]
     assert [found for found in kinds if found[1] != "near-duplicate"] == [
         ("First_Last_00", "name"),
@@ -411,7 +413,7 @@ def test_distractors_are_enrolled_and_never_searched(people, make_spec):
     clean = people("clean", 4, 8)
     cloaked = people("cloaked", 4, 8, suffix="_cloaked")
     lookalikes = people("others", 4, 8, names="stranger_{:02d}", noise=0.0)
-    run = lambda *d: evaluate(clean, {"c": cloaked}, extractors=[make_spec()], distractors=d, repeats=4)  # noqa: E731
+    run = lambda *d: ask(clean, {"c": cloaked}, extractors=[make_spec()], distractors=d, repeats=4)  # noqa: E731
     alone, crowded = run(), run(lookalikes)
     assert alone.cells[0].protection_rate == alone.cells[0].control_error == 0
     # the noiseless pattern of each person is nearer than any noisy picture of them
@@ -426,7 +428,7 @@ def test_distractors_are_enrolled_and_never_searched(people, make_spec):
 
 def test_a_distractor_who_is_one_of_the_people_is_excluded(people, make_spec):
     clean, cloaked = people("clean", 3, 6), people("cloaked", 3, 6, suffix="_cloaked")
-    run = lambda *d: evaluate(clean, {"c": cloaked}, extractors=[make_spec()], distractors=d, repeats=2)  # noqa: E731
+    run = lambda *d: ask(clean, {"c": cloaked}, extractors=[make_spec()], distractors=d, repeats=2)  # noqa: E731
     alone = run()
     report = run(people("others", 4, 1, seed=5), people("more", 3, 1, seed=6))
     assert [entry.reason.split(":")[0] for entry in report.excluded] == ["distractor"] * 6
@@ -441,9 +443,7 @@ def test_broken_pictures_are_listed_and_move_no_number(scene, people, make_spec,
     others = people("others", 6, 5, names="stranger_{:02d}", seed=3)
 
     def run() -> Report:
-        return evaluate(
-            clean, {"c": cloaked}, extractors=[make_spec()], distractors=[others], protocol=protocol, repeats=3
-        )
+        return ask(clean, {"c": cloaked}, extractors=[make_spec()], distractors=[others], protocol=protocol, repeats=3)
 
     whole = run()
     picture = (clean / "person_00" / "photo_000.png").read_bytes()
@@ -473,7 +473,7 @@ def test_broken_pictures_are_listed_and_move_no_number(scene, people, make_spec,
 def test_a_clean_picture_of_a_cloaked_person_without_cloak_is_listed_and_stays_a_probe(scene, make_spec, tmp_path):
     whole = scene(repeats=1)
     (tmp_path / "cloaked" / "person_00" / "photo_003_cloaked.png").unlink()
-    report = evaluate(tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()], repeats=1)
+    report = ask(tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()], repeats=1)
     (entry,) = report.excluded
     assert entry.path == tmp_path / "clean" / "person_00" / "photo_003.png"
     assert entry.reason.startswith("unpaired: no cloak counterpart")
@@ -483,7 +483,7 @@ def test_a_clean_picture_of_a_cloaked_person_without_cloak_is_listed_and_stays_a
 def test_a_broken_picture_that_was_never_cloaked_is_listed_once(scene, make_spec, tmp_path):
     scene(repeats=1)
     (tmp_path / "clean" / "person_00" / "broken.png").write_text("no picture")
-    report = evaluate(tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()], repeats=1)
+    report = ask(tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()], repeats=1)
     assert reasons(report) == {"broken.png": "unreadable"}
 
 
@@ -491,7 +491,7 @@ def test_a_cloak_whose_pictures_break_more_often_than_clean_ones_is_warned_of(sc
     whole = scene()
     for name in ("person_00/photo_000_cloaked.png", "person_01/photo_004_cloaked.png"):
         (tmp_path / "cloaked" / name).write_text("no picture")
-    report = evaluate(tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()])
+    report = ask(tmp_path / "clean", {"cloak": tmp_path / "cloaked"}, extractors=[make_spec()])
     (warning,) = set(report.warnings) - set(whole.warnings)
     assert "cloak: 2 of 60" in warning
 
@@ -505,7 +505,7 @@ def test_unproven_weights_are_warned_of_and_proven_ones_are_not(scene, make_spec
     assert sha256 in warning
     proven = make_spec("proven", **{'name = "proven"\n': f'name = "proven"\nsha256 = "{sha256}"\n'})
     folders = tmp_path / "clean", {"cloak": tmp_path / "cloaked"}
-    assert not [w for w in evaluate(*folders, extractors=[proven], repeats=1).warnings if "at random" not in w]
+    assert not [w for w in ask(*folders, extractors=[proven], repeats=1).warnings if "at random" not in w]
 
 
 @pytest.mark.parametrize(("repeats", "warned"), [(None, False), (1, False), (3, True)])
@@ -516,14 +516,14 @@ def test_facecure_2021_says_that_it_has_one_split(scene, repeats, warned):
 
 
 MISTAKES = {
-    "protocol": ({"protocol": "2021"}, "protocol is one of corrected, facecure-2021, not '2021'"),
+    "protocol": ({"protocol": "2021"}, "unknown protocol '2021'; known are corrected, facecure-2021"),
     "repeats": ({"repeats": 0}, "repeats must be 1 or more, not 0"),
     "no extractor": ({"extractors": []}, "at least one extractor"),
     "no cloak": ({"cloaked": {}}, "at least one cloak"),
     "no folder": ({"clean": "/nowhere"}, "/nowhere: no such folder"),
     "no cloak folder": ({"cloaked": {"c": "/nowhere"}}, "/nowhere: no such folder"),
     "no distractor folder": ({"distractors": ["/nowhere"]}, "/nowhere: no such folder"),
-    "unknown unprotected": ({"unprotected": {"other": "/nowhere"}}, "--unprotected other=… needs --cloaked other=…"),
+    "unknown unprotected": ({"unprotected": {"other": "/nowhere"}}, "unprotected has 'other', which cloaked has not"),
     "no detector": ({"detector": "/nowhere.onnx"}, r"detector /nowhere\.onnx: no such file"),
     "no spec": ({"extractors": ["/nowhere.toml"]}, r"extractor spec /nowhere\.toml: No such file"),
     "no zoo name": ({"extractors": ["sface"]}, "the zoo has no 'sface'; did you mean .*sface-opencv"),
@@ -539,7 +539,7 @@ def test_a_mistake_is_named_before_any_picture_is_embedded(people, make_spec, mo
     monkeypatch.setattr(OnnxExtractor, "embed", lambda self, faces: pytest.fail("embedded before the check"))
     given = {"clean": people(), "cloaked": {"c": people("cloaked", suffix="_cloaked")}, "extractors": [make_spec()]}
     with pytest.raises(InputError, match=message):
-        evaluate(**given | options)
+        ask(**given | options)
 
 
 def test_a_name_of_the_zoo_brings_year_training_set_and_terms_into_the_report(people, tmp_path, monkeypatch):
@@ -560,7 +560,7 @@ def test_a_name_of_the_zoo_brings_year_training_set_and_terms_into_the_report(pe
     )  # fmt: skip
     monkeypatch.setattr(catalogue, "zoo", lambda: {"plain": entry})
     monkeypatch.setenv("FACECURE_MODELS", str(tmp_path / "models"))
-    report = evaluate(people(), {"c": people("cloaked", suffix="_cloaked")}, extractors=["plain"])
+    report = ask(people(), {"c": people("cloaked", suffix="_cloaked")}, extractors=["plain"])
     (ran,) = report.environment.extractors
     known = {key: ran[key] for key in ("name", "year", "training_set", "data_terms", "licence", "sha256_from")}
     assert list(known.values()) == ["plain", 2026, "drawn people", "none", "Apache-2.0", "first use"]
@@ -575,13 +575,13 @@ def test_two_extractors_of_one_name_are_refused(people, make_spec, tmp_path):
     spec = make_spec()
     shutil.copyfile(spec, spec.with_name("again.toml"))
     with pytest.raises(InputError, match="2 extractors are called 'blocks'"):
-        evaluate(people(), {"c": people("cloaked", suffix="_cloaked")}, extractors=[spec, spec.with_name("again.toml")])
+        ask(people(), {"c": people("cloaked", suffix="_cloaked")}, extractors=[spec, spec.with_name("again.toml")])
 
 
 def test_cloaks_of_nobody_are_refused(people, make_spec):
     strangers = people("cloaked", suffix="_cloaked", names="stranger_{:02d}")
     with pytest.raises(InputError, match=r"no picture of .*cloaked pairs with one of .*clean"):
-        evaluate(people(), {"c": strangers}, extractors=[make_spec()])
+        ask(people(), {"c": strangers}, extractors=[make_spec()])
 
 
 @pytest.mark.parametrize("how", ["argument", "variable"])
@@ -591,7 +591,7 @@ def test_a_detector_that_is_none_is_named(people, make_spec, tmp_path, monkeypat
         monkeypatch.setenv("FACECURE_DETECTOR", str(tmp_path / "yunet.onnx"))
     options = {"detector": tmp_path / "yunet.onnx"} if how == "argument" else {}
     with pytest.raises(InputError, match=r"yunet\.onnx is not a YuNet"):
-        evaluate(people(), {"c": people("cloaked", suffix="_cloaked")}, extractors=[make_spec()], **options)
+        ask(people(), {"c": people("cloaked", suffix="_cloaked")}, extractors=[make_spec()], **options)
 
 
 class Colour:
@@ -624,7 +624,7 @@ def colour(path: Path) -> np.ndarray:
 def test_an_extractor_may_be_any_object_with_the_protocols_methods(people, make_spec):
     clean, cloaked = people("clean", 4, 10), people("cloaked", 4, 10, suffix="_cloaked", shift=0.8)
     ready = [Colour(), OnnxExtractor(read_spec(make_spec()))]
-    report = evaluate(clean, {"c": cloaked}, extractors=ready, protocol="facecure-2021")
+    report = ask(clean, {"c": cloaked}, extractors=ready, protocol="facecure-2021")
     assert [cell.extractor for cell in report.cells] == ["colour", "blocks"]
     assert [counts(cell) for cell in report.cells] == [literal(clean, cloaked, colour), literal(clean, cloaked, blocks)]
     assert report.environment.extractors[0] == Colour.what_ran
@@ -636,10 +636,15 @@ def test_the_seed_decides_the_splits_and_nothing_else_does(scene, make_spec, tmp
     folders = tmp_path / "clean", {"cloak": tmp_path / "cloaked"}
 
     def run(**options) -> str:
-        return cells(evaluate(*folders, extractors=[make_spec()], repeats=2, **options))
+        return cells(ask(*folders, extractors=[make_spec()], repeats=2, **options))
 
     first = run(seed=1)
-    for options in ({}, {"threads": 1}, {"keep": tmp_path / "kept"}, {"keep": tmp_path / "kept"}):
+    for options in (
+        {},
+        {"execution": Execution(threads=1)},
+        {"store": tmp_path / "kept"},
+        {"store": tmp_path / "kept"},
+    ):
         assert run(seed=1, **options) == first
     assert run(seed=2) != first
 
@@ -647,7 +652,7 @@ def test_the_seed_decides_the_splits_and_nothing_else_does(scene, make_spec, tmp
 @pytest.mark.parametrize("threads", [1, 2])
 def test_progress_goes_through_the_stages_to_the_end(scene, threads):
     calls = []
-    scene(identities=2, repeats=3, threads=threads, progress=lambda *call: calls.append(call))
+    scene(identities=2, repeats=3, execution=Execution(threads=threads, progress=lambda *call: calls.append(call)))
     assert {stage: (done, total) for stage, done, total in calls} == {
         "faces and embeddings": (40, 40),
         "identification": (3, 3),
@@ -687,8 +692,8 @@ def test_real_cloaks_protect_real_people(assets, tmp_path):
     specs = real_specs([f for f in (assets / "models").glob("*.onnx") if f != detector], tmp_path)[:2]
     if not cloaks or detector is None or len(specs) < 2:
         pytest.skip(f"{assets} holds no cloaks, no detector or fewer than two models of a known input size")
-    report = evaluate(
-        assets / "facescrub" / "original", cloaks, extractors=specs, detector=detector, keep=tmp_path / "kept"
+    report = ask(
+        assets / "facescrub" / "original", cloaks, extractors=specs, detector=detector, store=tmp_path / "kept"
     )
     assert len(report.cells) == len(cloaks) * len(specs)
     assert all(cell.probes > 0 for cell in report.cells)

@@ -11,7 +11,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from facecure.cli import app  # noqa: E402
-from facecure.commands.evaluate import evaluate  # noqa: E402
 from facecure.commands.train_robust import train_robust  # noqa: E402
 from facecure.countermeasures.plan import TrainingPlan  # noqa: E402
 from facecure.errors import InputError  # noqa: E402
@@ -19,6 +18,8 @@ from facecure.execution import Execution  # noqa: E402
 from facecure.extractors import packaged  # noqa: E402
 from facecure.extractors.spec import read_spec  # noqa: E402
 from facecure.zoo.find import find_extractor  # noqa: E402
+
+from .ask import ask  # noqa: E402
 
 SHORT = TrainingPlan(epochs=2, steps=8, batch=8)
 
@@ -58,7 +59,7 @@ def test_the_result_is_an_extractor_named_after_its_parents(parent, public, peop
     assert facts["losses"][1] < facts["losses"][0]
     clean = people("mine", 4, 8)
     cloaks = {"shift": people("mine-cloaked", 2, 8, suffix="_cloaked", shift=0.6)}
-    report = evaluate(clean, cloaks, extractors=[str(file)], scenario="adaptive", repeats=2)
+    report = ask(clean, cloaks, extractors=[str(file)], scenario="adaptive", repeats=2)
     assert report.cells[0].scenario == "adaptive"
     assert report.environment.extractors[0]["sha256_enforced"] is True
     moved = tmp_path / "elsewhere"  # handed to somebody else
@@ -107,7 +108,7 @@ def test_people_who_are_evaluated_are_not_trained_on(parent, public, people, tmp
     file = train_robust(parent, *public, out=tmp_path / "robust", plan=SHORT)
     cloaks = {"shift": people("mine-cloaked", 2, 3, names="public_{:02d}", suffix="_cloaked", shift=0.6)}
     with pytest.raises(InputError, match="was trained on cloaked pictures of public_00, public_01"):
-        evaluate(evaluated, cloaks, extractors=[str(file)], repeats=1)
+        ask(evaluated, cloaks, extractors=[str(file)], repeats=1)
 
 
 @pytest.mark.parametrize(("options", "says"), [

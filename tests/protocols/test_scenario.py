@@ -10,7 +10,7 @@ import pytest
 from facecure.errors import InputError
 from facecure.extractors.spec import ExtractorSpec, RobustTraining
 from facecure.protocols.scenario import check_extractors, check_identities
-from facecure.types import FaceGeometry
+from facecure.types import FaceGeometry, Sample
 
 PLAIN = ExtractorSpec("plain", Path("x"), None, FaceGeometry(8, 8), "RGB", "NCHW", (0.0,) * 3, (1.0,) * 3, 4, True)
 DATED = replace(PLAIN, name="dated", year=2019)
@@ -25,7 +25,6 @@ ROBUST = replace(
     ("oblivious", [DATED, PLAIN], r"plain: .*add year"),
     ("adaptive", [ROBUST], None),
     ("adaptive", [ROBUST, DATED], r"dated was not trained on cloaks.*train-robust dated"),
-    ("omniscient", [], "scenario is one of baseline, oblivious, adaptive"),
 ])  # fmt: skip
 def test_extractors_fit_the_scenario(scenario, specs, says):
     if says is None:
@@ -35,9 +34,14 @@ def test_extractors_fit_the_scenario(scenario, specs, says):
             check_extractors(scenario, specs)
 
 
+def pictures(cloaked: set[str], others: set[str]) -> list[Sample]:
+    clean = [Sample(name, Path(name), "a") for name in cloaked | others]
+    return [*clean, *(Sample(name, Path(f"{name} cloaked"), "a", "cloaked", "x") for name in cloaked)]
+
+
 def test_nobody_is_trained_on_and_evaluated():
-    assert check_identities([PLAIN, ROBUST], {"Cid"}, {"Dan"}) == []
-    (warning,) = check_identities([PLAIN, ROBUST], {"Cid"}, {"Ann", "Bob", "Dan"})
+    assert check_identities([PLAIN, ROBUST], pictures({"Cid"}, {"Dan"})) == []
+    (warning,) = check_identities([PLAIN, ROBUST], pictures({"Cid"}, {"Ann", "Bob", "Dan"}))
     assert "robust was trained on 2 of the other people" in warning
     with pytest.raises(InputError, match="robust was trained on cloaked pictures of Bob"):
-        check_identities([PLAIN, ROBUST], {"Bob", "Cid"}, set())
+        check_identities([PLAIN, ROBUST], pictures({"Bob", "Cid"}, set()))

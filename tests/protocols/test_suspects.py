@@ -14,8 +14,17 @@ from facecure.extractors.thumbnail import Thumbnail
 from facecure.pictures.align import cut_face
 from facecure.pictures.decode import decode
 from facecure.protocols import suspects
-from facecure.protocols.suspects import alike_names, find_suspects, look_alikes, near_duplicates, plain_name, told
-from facecure.types import Faces, Sample, Suspect
+from facecure.protocols.suspects import (
+    alike_names,
+    find_suspects,
+    look_alikes,
+    near_duplicates,
+    plain_name,
+    warnings_of,
+)
+from facecure.types import Embeddings, Faces, Sample, Suspect
+
+from .tables import table_of
 
 
 def sample(identity: str, name: str = "a.jpg", role: str = "clean", cloak: str = "") -> Sample:
@@ -54,6 +63,14 @@ def thumbnail(picture: Image.Image) -> np.ndarray:
     return Thumbnail().embed(Faces(pixels[None], Thumbnail.spec.geometry)).of(Thumbnail.digest)[0]
 
 
+def near(samples, contents, thumbnails) -> list[Suspect]:
+    return near_duplicates(table_of(samples, contents), Embeddings(thumbnails, "greys"))
+
+
+def alike(samples, vectors, rows=None) -> list[Suspect]:
+    return look_alikes(table_of(samples, rows=rows), [Embeddings(each, "d") for each in vectors])
+
+
 def reencoded(picture: Image.Image, quality: int) -> Image.Image:
     content = io.BytesIO()
     picture.convert("RGB").save(content, "JPEG", quality=quality)
@@ -86,20 +103,20 @@ COPIES = {
 def test_a_photo_is_recognised_in_another_file(how):
     samples = [sample("Ann", f"{k}.jpg") for k in range(4)]
     pictures = [photo(0), photo(1), COPIES[how](photo(0)), photo(2)]
-    found = near_duplicates(samples, list("abcd"), np.stack([thumbnail(p) for p in pictures]))
+    found = near(samples, list("abcd"), np.stack([thumbnail(p) for p in pictures]))
     assert found == [Suspect(samples[2].path, "near-duplicate: looks like 0.jpg of the same person")]
     # somebody else's copy is not the person's
     samples[2] = sample("Bob", "2.jpg")
-    assert near_duplicates(samples, list("abcd"), np.stack([thumbnail(p) for p in pictures])) == []
+    assert near(samples, list("abcd"), np.stack([thumbnail(p) for p in pictures])) == []
 
 
 def test_flat_pictures_look_like_nothing_and_equal_content_is_said():
     samples = [sample("Ann", f"{k}.jpg") for k in range(3)]
     flat = np.full((3, 256), 7, np.float32)
-    assert near_duplicates(samples, list("abc"), flat) == []
-    (found,) = near_duplicates(samples, list("aba"), flat)
+    assert near(samples, list("abc"), flat) == []
+    (found,) = near(samples, list("aba"), flat)
     assert (found.path, found.reason) == (samples[2].path, "duplicate: the same picture as 0.jpg")
-    assert near_duplicates([], [], flat[:0]) == []
+    assert near([], [], flat[:0]) == []
 
 
 def crowd(people: int, twin: int, *, spread: float = 0.5, size: int = 32, seed: int = 0):
@@ -120,47 +137,47 @@ def crowd(people: int, twin: int, *, spread: float = 0.5, size: int = 32, seed: 
 def test_a_protected_person_among_the_distractors_is_found(monkeypatch, block):
     monkeypatch.setattr(suspects, "_BLOCK", block)
     samples, vectors = crowd(30, 1)
-    (found,) = look_alikes(samples, [vectors], range(len(samples)))
+    (found,) = alike(samples, [vectors])
     assert found.reason.startswith("look-alike: ")
     assert "distractor 'd00' resemble 'Ann'" in found.reason
     # the rows by their definition: mean squared distance to Ann's pictures below the median of these to the rest
     own = vectors[:12].astype(np.float64)
     own_means = [np.square(np.delete(own, i, 0) - own[i]).sum(1).mean() for i in range(12)]
-    alike = [row for row in range(13, 19) if np.square(own - vectors[row]).sum(1).mean() < np.median(own_means)]
-    assert f" {len(alike)} picture(s)" in found.reason
-    assert found.path == samples[alike[0]].path
+    nearer = [row for row in range(13, 19) if np.square(own - vectors[row]).sum(1).mean() < np.median(own_means)]
+    assert f" {len(nearer)} picture(s)" in found.reason
+    assert found.path == samples[nearer[0]].path
 
 
 def test_strangers_are_no_suspects_and_a_weak_extractor_accuses_nobody():
     samples, vectors = crowd(30, 0)
-    rows = range(len(samples))
-    assert look_alikes(samples, [vectors], rows) == []
+    assert alike(samples, [vectors]) == []
     _, weak = crowd(30, 0, spread=30.0)  # people are all one cloud: half of all pictures resemble anybody
-    assert look_alikes(samples, [weak], rows) == []
+    assert alike(samples, [weak]) == []
     samples, vectors = crowd(30, 1)
-    assert len(look_alikes(samples, [vectors, weak], rows)) <= 1  # and takes away what the others say at most
-    assert look_alikes([s for s in samples if s.role != "distractor"], [vectors], range(13)) == []
-    assert look_alikes([], [vectors], []) == []
+    assert len(alike(samples, [vectors, weak])) <= 1  # and takes away what the others say at most
+    assert alike(samples, [vectors], range(13)) == []
+    assert alike([], [vectors[:0]]) == []
 
 
-def test_rows_say_where_embeddings_lie():
+def test_who_takes_no_part_is_no_suspect():
     samples, vectors = crowd(10, 1)
-    order = np.random.default_rng(1).permutation(len(samples))
-    moved = np.zeros_like(vectors)
-    moved[order] = vectors
-    assert look_alikes(samples, [moved], order.tolist()) == look_alikes(samples, [vectors], range(len(samples))) != []
+    rows = [row for row, s in enumerate(samples) if s.identity != "d00"]
+    assert alike(samples, [vectors]) != []
+    assert alike(samples, [vectors], rows) == []
+    contents = ["same"] * len(samples)
+    assert near(samples, contents, vectors) != []
+    assert near_duplicates(table_of(samples, contents, [0]), Embeddings(vectors, "greys")) == []
 
 
 def test_one_warning_per_kind():
     named = [sample("Ann"), sample("ann", role="distractor"), sample("ANN", role="distractor")]
-    none = np.zeros((3, 4), np.float32)
-    found = find_suspects(named, named, list("abc"), {"x": [0]}, [none], none, range(3))
+    found = find_suspects(table_of(named, greys=np.zeros((3, 4), np.float32)), {"x": [0]}, [], "greys")
     assert [s.reason.partition(":")[0] for s in found] == ["uncloaked", "name", "name"]
-    warnings = told(found)
+    warnings = warnings_of(found)
     assert len(warnings) == 2
     assert warnings[0].startswith("1 suspect (uncloaked), such as clean/Ann/a.jpg: ")
     assert warnings[1].startswith("2 suspects (name), such as distractor/ann/a.jpg: ")
-    assert told([]) == []
+    assert warnings_of([]) == []
 
 
 @pytest.mark.shared
@@ -173,6 +190,6 @@ def test_in_real_pictures_what_is_near_is_rare(assets):
     samples = [sample(file.parent.name, file.name) for file in files]
     thumbnails = np.stack([thumbnail(Image.open(file)) for file in files])
     pairs = sum(len(group) * (len(group) - 1) // 2 for group in people.values())
-    found = near_duplicates(samples, [str(file) for file in files], thumbnails)
+    found = near(samples, [str(file) for file in files], thumbnails)
     assert pairs > 10_000
     assert len(found) <= 5  # two on 2026-11-26, each seen to be one photo

@@ -15,7 +15,7 @@ from facecure.errors import InputError  # noqa: E402
 from facecure.extractors.spec import ExtractorSpec  # noqa: E402
 from facecure.protocols.split import last_positions, make_split  # noqa: E402
 from facecure.recognisers.end_to_end import EndToEnd  # noqa: E402
-from facecure.recognisers.registry import Training  # noqa: E402
+from facecure.recognisers.recogniser import Training  # noqa: E402
 from facecure.runs.folder import RunFolder  # noqa: E402
 from facecure.types import FaceGeometry, Sample  # noqa: E402
 
@@ -66,7 +66,7 @@ def test_outcomes(scene):
         assert outcome.probe_rows == tuple(person.probes)
         assert outcome.control_probes == 9
         assert outcome.control_errors <= 3  # the next person's probes may be taken for the cloaked one
-    assert search.facts["trainings"] == 3  # two cloaked people, and everybody clean once for both
+    assert search.facts.trainings == 3  # two cloaked people, and everybody clean once for both
 
 
 def test_copies_as_cloaks_protect_nobody(scene):
@@ -88,10 +88,10 @@ def test_nothing_is_trained_twice(scene, tmp_path):
     expected = first(split)
     again = recogniser(scene, tmp_path)
     assert again(split) == expected
-    assert (first.facts["trainings"], again.facts["trainings"]) == (3, 0)
+    assert (first.facts.trainings, again.facts.trainings) == (3, 0)
     other = recogniser(scene, tmp_path, Training(epochs=1, steps=61, batch=16))
     other(split)
-    assert other.facts["trainings"] == 3
+    assert other.facts.trainings == 3
 
 
 @pytest.mark.parametrize("damage", [
@@ -109,7 +109,7 @@ def test_damaged_predictions_are_named_and_made_again(scene, tmp_path, damage):
     damaged.write_bytes(damage(whole))
     again = recogniser(scene, tmp_path, quick)
     assert again(split) == expected
-    assert (again.facts["trainings"], again.facts["damaged"]) == (1, [str(damaged)])
+    assert (again.facts.trainings, again.facts.damaged) == (1, (str(damaged),))
     assert damaged.read_bytes() == whole
     labels = np.load(damaged, allow_pickle=False)
     assert (labels.shape, labels.dtype) == ((60,), np.int64)

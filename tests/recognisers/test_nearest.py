@@ -9,7 +9,7 @@ import pytest
 
 from facecure.protocols.split import make_split
 from facecure.recognisers.nearest import population
-from facecure.types import Sample
+from facecure.types import Embeddings, Sample
 
 from ..references.nearest import lexicographic, literal
 
@@ -42,7 +42,7 @@ def embeddings(kind: str, rng: np.random.Generator, samples: list[Sample], size:
 
 def check(vectors, split, reference):
     """Compare every count of every protected identity with a rebuild, outcome by outcome."""
-    for cloak, outcomes in population(vectors, split, block_bytes=1 << 16).items():
+    for cloak, outcomes in population(Embeddings(vectors, "d"), split, block_bytes=1 << 16).items():
         assert len(outcomes) == len(split.protected[cloak])
         for person, outcome in zip(split.protected[cloak], outcomes, strict=True):
             if not len(person.cloaked):
@@ -110,7 +110,7 @@ def small_run(cloaked: list[list[float]], *, stranger: list[float]) -> tuple[np.
 )
 def test_who_reveals_the_person(cloaked, stranger, identified, revealed_by):
     vectors, split = small_run(cloaked, stranger=stranger)
-    (outcome,) = population(vectors, split)["x"]
+    (outcome,) = population(Embeddings(vectors, "d"), split)["x"]
     assert outcome.identified == identified
     assert outcome.revealed_by == revealed_by
 
@@ -120,7 +120,7 @@ def test_revealing_rows_account_for_every_identified_probe():
     samples = crowd(rng, people=12, most=20)
     vectors = embeddings("raw", rng, samples, size=6)
     split = make_split(samples, ["x"], "corrected", 0, 0)
-    for person, outcome in zip(split.protected["x"], population(vectors, split)["x"], strict=True):
+    for person, outcome in zip(split.protected["x"], population(Embeddings(vectors, "d"), split)["x"], strict=True):
         assert sum(count for _, count, _ in outcome.revealed_by) == outcome.identified
         assert {row for row, *_ in outcome.revealed_by} <= set(person.cloaked.tolist())
         for row, _, alone in outcome.revealed_by:  # recount without that picture

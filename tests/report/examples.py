@@ -34,7 +34,7 @@ RAN = {
 ENVIRONMENT = Environment(
     python="3.11", cpu="a processor", cpu_simd="avx2", threads=2, threads_by="4 CPUs, cgroup quota 1.5",
     commit="c" * 40, versions={"numpy": "2.0"}, extractors=(RAN,), detector=DetectorRan("y.onnx", "d" * 64, "e" * 64),
-    seconds={"embed": 1.25},
+    seconds={"embed": 1.25}, recognisers={"arcface": {"recogniser": "nn", "words": "1-NN"}},
 )  # fmt: skip
 COMPARISON = Comparison(
     cloaks=("fawkes", "lowkey"), extractors=("arcface",), probes=11, identities=2, first=1, second=4,
