@@ -19,7 +19,7 @@ from typing import Any
 
 from facecure.cloaks.options import CloakOptions
 from facecure.commands.cloak import cloak
-from facecure.commands.evaluate import run_study
+from facecure.commands.study import run_study
 from facecure.commands.train_robust import train_robust
 from facecure.countermeasures.plan import TrainingPlan
 from facecure.execution import Execution

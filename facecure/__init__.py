@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facecure.commands.cloak import cloak as cloak
     from facecure.commands.cloak_faces import cloak_faces as cloak_faces
     from facecure.commands.evaluate import evaluate as evaluate
-    from facecure.commands.evaluate import run_study as run_study
+    from facecure.commands.study import run_study as run_study
     from facecure.commands.train_robust import train_robust as train_robust
     from facecure.countermeasures.plan import TrainingPlan as TrainingPlan
     from facecure.embeddings.pipeline import embed as embed
@@ -61,7 +61,7 @@ _HOMES = {
     "read_report": "facecure.report.schema",
     "read_samples": "facecure.pictures.manifest",
     "read_spec": "facecure.extractors.spec",
-    "run_study": "facecure.commands.evaluate",
+    "run_study": "facecure.commands.study",
     "train_robust": "facecure.commands.train_robust",
     "warp_faces": "facecure.kernels",
     "write_report": "facecure.report.schema",

@@ -25,7 +25,7 @@ from facecure.cli.console import (
     wide_console,
 )
 from facecure.cli.console import progress as progress_bars
-from facecure.commands.evaluate import run_study
+from facecure.commands.study import run_study
 from facecure.errors import InputError
 from facecure.execution import Execution
 from facecure.protocols.scenario import Scenario
@@ -71,7 +71,7 @@ def evaluate(
     recogniser: Annotated[
         RecogniserName,
         typer.Option(help="1-NN on embeddings, a linear classifier on them, or training the extractor end to end."),
-    ] = RecogniserName("nn"),  # noqa: B008  # noqa: B008
+    ] = RecogniserName("nn"),  # noqa: B008
     scenario: Annotated[
         Scenario,
         typer.Option(

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from facecure.cloaks.apply.origin import white_box
 from facecure.embeddings.table import EmbeddingTable
 from facecure.execution import Execution
 from facecure.extractors.extractor import Extractor, digest_in_float32
 from facecure.protocols.division import Division, divide
-from facecure.cloaks.apply.origin import white_box
 from facecure.recognisers.answers import answer
 from facecure.recognisers.recogniser import Context, Recogniser
 from facecure.report.comparison import Comparison, Outcomes, compare_all

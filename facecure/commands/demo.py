@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from facecure.cloaks.options import CloakOptions
 from facecure.commands.cloak import cloak
-from facecure.commands.evaluate import run_study
+from facecure.commands.study import run_study
 from facecure.embeddings.pipeline import embed
 from facecure.embeddings.table import EmbeddingTable
 from facecure.execution import Execution, Progress, silent

@@ -167,7 +167,7 @@ MISTAKES = {
     "no folder": (["--cloaked", "lowkey="], "--cloaked takes NAME=DIR, .*'lowkey='"),
     "a cloak twice": (["--cloaked", "fawkes=dir"], "--cloaked fawkes=… is given twice"),
     "unprotected without name": (["--unprotected", "dir"], "--unprotected takes NAME=DIR, .*'dir'"),
-    "unprotected of nobody": (["--unprotected", "lowkey=dir"], "--unprotected lowkey=… needs --cloaked lowkey=…"),
+    "unprotected of nobody": (["--unprotected", "lowkey=dir"], "unprotected has 'lowkey', which cloaked has not"),
     "a folder that is not there": (["--cloaked", "lowkey=/no/[where]"], r"/no/\[where\]: no such folder"),
     "a spec that is not there": (["-e", "nowhere.toml"], r"extractor spec nowhere\.toml: No such file"),
     "a detector that is not there": (["--detector", "nowhere.onnx"], r"detector nowhere\.onnx: no such file"),

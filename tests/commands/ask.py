@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facecure.commands.evaluate import run_study
+from facecure.commands.study import run_study
 from facecure.execution import Execution
 from facecure.report.model import Report
 from facecure.study import PictureSources, Study

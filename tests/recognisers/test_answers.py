@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facecure.commands.evaluate import run_study
+from facecure.commands.study import run_study
 from facecure.embeddings.table import EmbeddingTable
 from facecure.errors import DigestMismatch, InputError
 from facecure.extractors.runtimes.onnx import OnnxExtractor

@@ -198,7 +198,7 @@ def test_what_an_earlier_version_did_not_have_takes_its_default():
         cells=(cell, *FULL.cells[1:]),
         comparisons=(),
         suspects=(),
-        environment=replace(ENVIRONMENT, threads_by=""),
+        environment=replace(ENVIRONMENT, threads_by="", recognisers=None),
     )
 
 
