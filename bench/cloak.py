@@ -162,7 +162,7 @@ def surrogates(dtype: torch.dtype) -> list[Surrogate]:
             Preprocess(FaceGeometry(*size), [MEAN] * 3, [STD] * 3),
             name=name,
             channels_last=True,
-        )  # fmt: skip
+        )
         for (name, size), network in named
     ]
 
