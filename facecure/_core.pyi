@@ -1,10 +1,16 @@
 """The compiled extension: checked entry points without defaults; call them through facecure.kernels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
+
+from facecure.kernels.cloak_steps_cuda import DssimSums
+from facecure.kernels.dssim import DssimSource
+from facecure.kernels.fawkes import FawkesMove, FawkesPlanes
+from facecure.kernels.lowkey import LowKeyMove, LowKeyPlanes
 
 def warp_faces(
     *,
@@ -47,69 +53,60 @@ def warp_faces_cuda(
     stream: int,
 ) -> None: ...
 def dssim_planes(
-    *,
-    perturbation: npt.NDArray[np.float32],
-    centred: npt.NDArray[np.float32],
-    centred_mean: npt.NDArray[np.float32],
-    contrast: npt.NDArray[np.float32],
-    weights: npt.NDArray[np.float32],
-    centre: float,
-    luminance: float,
-    threads: int,
+    *, perturbation: npt.NDArray[np.float32], source: DssimSource[npt.NDArray[np.float32]], threads: int,
     simd: str | None,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]: ...
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]: ...  # fmt: skip
 def fawkes_step(
     *,
-    modifier: npt.NDArray[np.float32],
-    squares: npt.NDArray[np.float32],
-    steps: npt.NDArray[np.float32],
-    by_dssim: npt.NDArray[np.float32],
-    pictures: npt.NDArray[np.float32],
-    best: npt.NDArray[np.float32],
-    shown: npt.NDArray[np.float32] | None,
-    shown_mean: Sequence[float],
-    shown_std: Sequence[float],
-    slots: Sequence[int],
-    centred: npt.NDArray[np.float32],
-    centred_mean: npt.NDArray[np.float32],
-    contrast: npt.NDArray[np.float32],
-    weights: npt.NDArray[np.float32],
-    centre: float,
-    luminance: float,
-    by_feature: npt.NDArray[np.float32] | None,
-    dssim_weight: npt.NDArray[np.float32],
-    feature_weight: npt.NDArray[np.float32],
-    better: npt.NDArray[np.bool_],
-    rate: float,
-    rho: float,
-    epsilon: float,
-    kick: float,
-    forget: bool,
-    frozen: bool,
+    planes: FawkesPlanes[npt.NDArray[np.float32]],
+    source: DssimSource[npt.NDArray[np.float32]],
+    move: FawkesMove[npt.NDArray[np.float32]] | None,
     bound: float,
+    epsilon: float,
     threads: int,
     simd: str | None,
 ) -> npt.NDArray[np.float64]: ...
 def lowkey_step(
     *,
-    pictures: npt.NDArray[np.float32],
-    views: npt.NDArray[np.float32],
-    by_view: npt.NDArray[np.float32] | None,
-    by_visible: npt.NDArray[np.float32] | None,
-    weights: npt.NDArray[np.float32],
-    mean: Sequence[float],
-    std: Sequence[float],
-    channels: Sequence[int],
-    visible_weight: float,
-    step: float,
-    mirrored: bool,
+    planes: LowKeyPlanes[npt.NDArray[np.float32]],
+    move: LowKeyMove[npt.NDArray[np.float32]] | None,
     threads: int,
     simd: str | None,
 ) -> None: ...
-def dssim_scratch(height: int, width: int) -> int: ...
-def dssim_planes_cuda(**arguments: float) -> None: ...
-def fawkes_step_cuda(**arguments: float | Sequence[float]) -> None: ...
-def lowkey_step_cuda(**arguments: float | Sequence[float]) -> None: ...
+def dssim_tiles(height: int, width: int) -> int: ...
+
+_Locate = Callable[[Tensor, Sequence[int], str], int]  # tensor, shape, dtype: its address
+
+def dssim_planes_cuda(
+    *,
+    perturbation: Tensor,
+    source: DssimSource[Tensor],
+    sums: DssimSums,
+    gradient: Tensor,
+    locate: _Locate,
+    device: int,
+    stream: int,
+) -> None: ...
+def fawkes_step_cuda(
+    *,
+    planes: FawkesPlanes[Tensor],
+    source: DssimSource[Tensor],
+    move: FawkesMove[Tensor] | None,
+    bound: float,
+    epsilon: float,
+    sums: DssimSums,
+    locate: _Locate,
+    device: int,
+    stream: int,
+) -> None: ...
+def lowkey_step_cuda(
+    *,
+    planes: LowKeyPlanes[Tensor],
+    move: LowKeyMove[Tensor] | None,
+    locate: _Locate,
+    device: int,
+    stream: int,
+) -> None: ...
 def dlpack_view(
     capsule: object,
 ) -> tuple[int, list[int], list[int] | None, int, int, int, int]: ...

@@ -87,5 +87,5 @@ def test_stub_names_what_the_extension_has():
     from facecure import _core
 
     if not _core.build_info()["cuda"]:
-        named -= {name for name in named if "cuda" in name} - {"cuda_devices"} | {"dssim_scratch"}
+        named -= {name for name in named if "cuda" in name} - {"cuda_devices"}
     assert named == {name for name in dir(_core) if not name.startswith("_")}

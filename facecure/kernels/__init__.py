@@ -12,6 +12,8 @@ from facecure.kernels.fawkes import FawkesPlanes as FawkesPlanes
 from facecure.kernels.fawkes import View as View
 from facecure.kernels.fawkes import fawkes_step as fawkes_step
 from facecure.kernels.fawkes import fawkes_step_numpy as fawkes_step_numpy
+from facecure.kernels.lowkey import LowKeyMove as LowKeyMove
+from facecure.kernels.lowkey import LowKeyPlanes as LowKeyPlanes
 from facecure.kernels.lowkey import Views as Views
 from facecure.kernels.lowkey import lowkey_step as lowkey_step
 from facecure.kernels.lowkey import lowkey_step_numpy as lowkey_step_numpy

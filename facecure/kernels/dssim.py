@@ -40,15 +40,7 @@ def dssim_planes(
     same bits for every instruction set and thread count. Raises `ValueError` where shapes do not fit.
     """
     value, gradient = _core.dssim_planes(
-        perturbation=np.ascontiguousarray(perturbation),
-        centred=source.centred,
-        centred_mean=source.centred_mean,
-        contrast=source.contrast,
-        weights=source.weights,
-        centre=CENTRE,
-        luminance=C1,
-        threads=thread_count(threads),
-        simd=simd,
+        perturbation=perturbation, source=source, threads=thread_count(threads), simd=simd
     )
     windows = max(1, source.contrast.shape[1] * source.contrast.shape[2])
     gradient /= np.float32(2 * windows)

@@ -9,7 +9,7 @@ from typing import Any, Generic
 import numpy as np
 
 from facecure import _core
-from facecure.kernels.dssim import C1, CENTRE, A, DssimSource, dssim_planes_numpy
+from facecure.kernels.dssim import CENTRE, A, DssimSource, dssim_planes_numpy
 from facecure.threads import thread_count
 from facecure.types import F32, F64
 
@@ -24,11 +24,6 @@ class View:
     mean: Sequence[float] = (0.0, 0.0, 0.0)
     std: Sequence[float] = (1.0, 1.0, 1.0)
     channels: Sequence[int] = (0, 1, 2)
-
-    def by_channel(self) -> tuple[list[float], list[float], list[int]]:
-        """Return mean, std and the plane that shows it, of each channel of a picture."""
-        slots = [list(self.channels).index(channel) for channel in range(3)]
-        return [self.mean[j] for j in slots], [self.std[j] for j in slots], slots
 
 
 @dataclass(frozen=True)
@@ -87,23 +82,10 @@ def fawkes_step(
     levels, `inf` for none; `epsilon` is Adadelta's. The same bits for every instruction set, thread count and
     neighbour. Raises `ValueError` where shapes do not fit, `TypeError` where a plane is not contiguous float32.
     """
-    count = len(source.centred) // 3
-    none = np.zeros(count, np.float32)
-    mean, std, slots = planes.view.by_channel()
     value = _core.fawkes_step(
-        modifier=planes.modifier, squares=planes.squares, steps=planes.steps, by_dssim=planes.by_dssim,
-        pictures=planes.pictures, best=planes.best, shown=planes.shown, shown_mean=mean, shown_std=std, slots=slots,
-        centred=source.centred, centred_mean=source.centred_mean,
-        contrast=source.contrast, weights=source.weights, centre=CENTRE, luminance=C1,
-        by_feature=None if move is None else np.ascontiguousarray(move.by_feature),
-        dssim_weight=none if move is None else move.dssim_weight / np.float32(denominator(source.centred.shape)),
-        feature_weight=none if move is None else move.feature_weight,
-        better=np.zeros(count, bool) if move is None else move.better,
-        rate=move.rate if move else 0.0, rho=RHO, epsilon=epsilon,
-        kick=move.kick if move else 0.0, forget=bool(move and move.forget), frozen=bool(move and move.frozen),
-        bound=bound, threads=thread_count(threads), simd=simd,
-    )  # fmt: skip
-    of_pictures: F64 = value.reshape(count, 3).sum(axis=1) / denominator(source.centred.shape)
+        planes=planes, source=source, move=move, bound=bound, epsilon=epsilon, threads=thread_count(threads), simd=simd
+    )
+    of_pictures: F64 = value.reshape(-1, 3).sum(axis=1) / denominator(source.centred.shape)
     return of_pictures
 
 

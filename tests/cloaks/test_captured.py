@@ -48,9 +48,7 @@ def pretended(monkeypatch):
     monkeypatch.setattr(torch, "autocast", lambda *a, **k: nullcontext())  # meta has none
     for name in STEPS:
         monkeypatch.setattr(_core, name, lambda **arguments: None, raising=False)
-    monkeypatch.setattr(_core, "dssim_scratch", lambda height, width: 9, raising=False)
     monkeypatch.setattr(cloak_steps_cuda, "require_device", lambda number=None: None)
-    monkeypatch.setattr(cloak_steps_cuda, "_addresses", lambda first: lambda *tensor: 0)
     monkeypatch.setattr(cloak_steps_cuda, "_place", lambda tensor: {})
 
 

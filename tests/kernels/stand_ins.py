@@ -21,7 +21,6 @@ def two_devices(monkeypatch):
     monkeypatch.setattr(_core, "cuda_refusal", lambda device: "", raising=False)
     # addresses from 2^20 on are the second device's, odd ones the host's
     monkeypatch.setattr(_core, "cuda_device_of", _device_of, raising=False)
-    monkeypatch.setattr(_core, "dssim_scratch", lambda height, width: 9, raising=False)
     for name in FUNCTIONS:
         monkeypatch.setattr(_core, name, lambda name=name, **given: calls.append((name, given)), raising=False)
     return calls

@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch")
 
 from facecure import _core  # noqa: E402
 from facecure.errors import InputError  # noqa: E402
-from facecure.kernels import dssim_planes, fawkes_step, lowkey_step  # noqa: E402
+from facecure.kernels import LowKeyPlanes, dssim_planes, fawkes_step, lowkey_step  # noqa: E402
 from facecure.kernels.cloak_steps_cuda import (  # noqa: E402
-    Scratch,
+    DssimSums,
     dssim_planes_cuda,
     fawkes_step_cuda,
     lowkey_step_cuda,
@@ -40,11 +40,11 @@ def on_device(job):
 @pytest.mark.skipif(DEVICES > 0, reason="there is a CUDA device")
 def test_without_a_device_there_is_no_silent_fallback():
     with pytest.raises(NoDevice):
-        Scratch(torch.zeros(3, 20, 20))
+        DssimSums(torch.zeros(3, 20, 20))
     kind = test_lowkey.KINDS["plain"]
     pictures, views, *_ = map(torch.from_numpy, test_lowkey.started(1, 20, 20, kind))
     with pytest.raises(NoDevice):
-        lowkey_step_cuda(pictures, views, None, None, kind, torch.zeros(7), visible_weight=0, step=0)
+        lowkey_step_cuda(LowKeyPlanes(pictures, views, torch.zeros(7), kind), None)
 
 
 class TestOnADevice:
@@ -55,7 +55,7 @@ class TestOnADevice:
         source, d = made(3 * shape[0], *shape[1:])
         value, gradient = dssim_planes(d, source)
         planes = torch.from_numpy(d).cuda()
-        found, slope = dssim_planes_cuda(planes, on_device(source), Scratch(planes))
+        found, slope = dssim_planes_cuda(planes, on_device(source), DssimSums(planes))
         np.testing.assert_allclose(found.cpu(), value, rtol=1e-12)  # the order of the sum
         np.testing.assert_array_equal(slope.cpu(), gradient)
 
@@ -66,11 +66,11 @@ class TestOnADevice:
         planes, source, move = test_fawkes.started(*shape, strength=strength)
         move = replace(move, **options)
         device = on_device(planes)
-        scratch = Scratch(device.modifier)
+        sums = DssimSums(device.modifier)
         for step in (None, move, move):
             value = fawkes_step(planes, source, step, 15.0, test_fawkes.EPSILON)
             found = fawkes_step_cuda(
-                device, on_device(source), step and on_device(step), 15.0, test_fawkes.EPSILON, scratch
+                device, on_device(source), step and on_device(step), 15.0, test_fawkes.EPSILON, sums
             )
             np.testing.assert_allclose(found.cpu(), value, rtol=1e-12)
         for name in test_fawkes.NAMES:
@@ -79,18 +79,18 @@ class TestOnADevice:
     @pytest.mark.parametrize("kind", test_lowkey.KINDS.values(), ids=test_lowkey.KINDS)
     @pytest.mark.parametrize("shape", [*SHAPES, (1, 4, 4)], ids=str)
     def test_lowkey(self, shape, kind):
-        arrays = test_lowkey.started(*shape, kind)
-        tensors = [torch.from_numpy(array.copy()).cuda() for array in arrays]
-        options = {"visible_weight": 0.05, "step": 0.0025}
-        lowkey_step(*arrays, kind, test_lowkey.window(), **options)
-        lowkey_step_cuda(*tensors, kind, torch.from_numpy(test_lowkey.window()).cuda(), **options)
-        for tensor, array in zip(tensors, arrays, strict=True):
-            np.testing.assert_array_equal(tensor.cpu(), array)
+        pictures, views, *gradients = test_lowkey.started(*shape, kind)
+        planes, move = test_lowkey.planes_of(pictures, views, kind), test_lowkey.moving(*gradients)
+        device = on_device(planes)
+        lowkey_step(planes, move)
+        lowkey_step_cuda(device, on_device(move))
+        for name in ("pictures", "views"):
+            np.testing.assert_array_equal(getattr(device, name).cpu(), getattr(planes, name))
 
     def test_what_does_not_fit_is_refused(self):
         planes, source, move = test_fawkes.started(2, 20, 24)
-        device, scratch = on_device(planes), Scratch(torch.zeros(6, 20, 24).cuda())
+        device, sums = on_device(planes), DssimSums(torch.zeros(6, 20, 24).cuda())
         bad = replace(device, best=device.best.double()), replace(device, best=device.best.cpu())
         for given in (*bad, replace(device, best=device.best.transpose(1, 2))):
             with pytest.raises(InputError, match="contiguous CUDA tensor"):
-                fawkes_step_cuda(given, on_device(source), on_device(move), 15.0, test_fawkes.EPSILON, scratch)
+                fawkes_step_cuda(given, on_device(source), on_device(move), 15.0, test_fawkes.EPSILON, sums)

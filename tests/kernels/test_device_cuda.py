@@ -100,15 +100,20 @@ class TestSteps:
         asked = []
         stream = lambda device: asked.append(device) or SimpleNamespace(cuda_stream=77)  # noqa: E731
         monkeypatch.setattr(torch.cuda, "current_stream", stream)
-        assert cloak_steps_cuda._place(on(1)) == {"device": 1, "stream": 77}
+        place = cloak_steps_cuda._place(on(1))
+        assert (place["device"], place["stream"]) == (1, 77)
         assert asked == [torch.device("cuda", 1)]
 
-    def test_tensors_of_two_devices_are_refused(self):
-        at = cloak_steps_cuda._addresses(on(1))
-        assert at(on(1), (3, 20, 20)) == 4096
-        for tensor, shape in ((on(0), (3, 20, 20)), (on(1), (3, 20)), (torch.zeros(3, 20, 20), (3, 20, 20))):
+    def test_tensors_of_two_devices_are_refused(self, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=77))
+        locate = cloak_steps_cuda._place(on(1))["locate"]
+        assert locate(on(1), (3, 20, 20), "float32") == 4096
+        for tensor, shape, dtype in (
+            (on(0), (3, 20, 20), "float32"), (on(1), (3, 20), "float32"), (on(1), (3, 20, 20), "float64"),
+            (torch.zeros(3, 20, 20), (3, 20, 20), "float32"),
+        ):  # fmt: skip
             with pytest.raises(InputError, match="on cuda:1 is needed"):
-                at(tensor, shape)
+                locate(tensor, shape, dtype)
 
 
 class TestArrays:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate1d
 
-from facecure.kernels import Views, lowkey_step, lowkey_step_numpy
+from facecure.kernels import LowKeyMove, LowKeyPlanes, Views, lowkey_step, lowkey_step_numpy
 
 from .conftest import BITS
 
@@ -36,6 +36,14 @@ def started(count: int, height: int, width: int, kind: Views, scale: float = 1e-
     return pictures, np.zeros_like(by_view), by_view, by_visible
 
 
+def planes_of(pictures, views, kind: Views) -> LowKeyPlanes:
+    return LowKeyPlanes(pictures, views, window(), kind)
+
+
+def moving(by_view, by_visible) -> LowKeyMove:
+    return LowKeyMove(by_view, by_visible, visible_weight=0.05, step=STEP)
+
+
 @pytest.mark.parametrize("simd", BITS)
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -43,14 +51,14 @@ def started(count: int, height: int, width: int, kind: Views, scale: float = 1e-
 def test_a_step_is_the_twins(shape, kind, scale, simd):
     pictures, views, by_view, by_visible = started(*shape, kind, scale)
     twin, seen = pictures.astype(np.float64), np.zeros(views.shape)
-    options = {"visible_weight": 0.05, "step": STEP}
-    gradient = lowkey_step_numpy(twin, seen, by_view, by_visible, kind, window(), **options)
-    lowkey_step(pictures, views, by_view, by_visible, kind, window(), **options, simd=simd)
+    move = moving(by_view, by_visible)
+    gradient = lowkey_step_numpy(planes_of(twin, seen, kind), move)
+    lowkey_step(planes_of(pictures, views, kind), move, simd=simd)
     certain = np.abs(gradient) > 1e-5 * np.abs(gradient).max()  # elsewhere rounding decides on the sign
     assert certain.mean() > 0.9
     np.testing.assert_allclose(pictures[certain], twin[certain], atol=1e-6)
     # views are those of the pictures as they now are
-    lowkey_step_numpy(pictures.astype(np.float64), seen, None, None, kind, window())
+    lowkey_step_numpy(planes_of(pictures.astype(np.float64), seen, kind), None)
     np.testing.assert_allclose(views, seen, atol=2e-6 / min(kind.std))
 
 
@@ -58,17 +66,17 @@ def test_a_step_is_the_twins(shape, kind, scale, simd):
 def test_without_gradients_nothing_moves(kind):
     pictures, views, by_view, _ = started(2, 20, 21, kind)
     before = pictures.copy()
-    lowkey_step(pictures, views, None, None, kind, window(), step=STEP)
+    lowkey_step(planes_of(pictures, views, kind), None)
     np.testing.assert_array_equal(pictures, before)
     assert views.any()
-    lowkey_step(pictures, views, np.zeros_like(by_view), None, kind, window(), step=STEP)
+    lowkey_step(planes_of(pictures, views, kind), moving(np.zeros_like(by_view), None))
     np.testing.assert_array_equal(pictures, before)
 
 
 def test_smoothing_is_that_of_scipy():
     kind = KINDS["plain"]
     pictures, views, _, _ = started(2, 19, 26, kind)
-    lowkey_step(pictures, views, None, None, kind, window())
+    lowkey_step(planes_of(pictures, views, kind), None)
     expected = pictures.astype(np.float64)
     for axis in (2, 3):
         expected = correlate1d(expected, window().astype(np.float64), axis=axis, mode="mirror")
@@ -83,12 +91,13 @@ def test_bits_depend_on_neither_instructions_nor_threads_nor_neighbours(simd, th
     pictures, views, by_view, by_visible = started(7, 45, 70, kind)
     again, other = pictures.copy(), views.copy()
     alone, one = pictures[4:5].copy(), np.ascontiguousarray(views[:, 4:5])
-    options = {"visible_weight": 0.05, "step": STEP}
-    lowkey_step(pictures, views, by_view, by_visible, kind, window(), **options, threads=1, simd="scalar")
-    lowkey_step(again, other, by_view, by_visible, kind, window(), **options, threads=threads, simd=simd)
+    move = moving(by_view, by_visible)
+    lowkey_step(planes_of(pictures, views, kind), move, threads=1, simd="scalar")
+    lowkey_step(planes_of(again, other, kind), move, threads=threads, simd=simd)
     np.testing.assert_array_equal(again, pictures)
     np.testing.assert_array_equal(other, views)
-    lowkey_step(alone, one, by_view[:, 4:5], by_visible[4:5], kind, window(), **options, threads=threads, simd=simd)
+    part = moving(by_view[:, 4:5], by_visible[4:5])
+    lowkey_step(planes_of(alone, one, kind), part, threads=threads, simd=simd)
     np.testing.assert_array_equal(alone[0], pictures[4])
     np.testing.assert_array_equal(one[:, 0], views[:, 4])
 
@@ -97,12 +106,12 @@ def test_bits_depend_on_neither_instructions_nor_threads_nor_neighbours(simd, th
 def test_bits_do_not_depend_on_the_bands_that_planes_are_split_into(simd):
     kind = KINDS["normalised"]
     pictures, views, by_view, by_visible = started(1, 200, 19, kind)
-    options = {"visible_weight": 0.05, "step": STEP}
+    move = moving(by_view, by_visible)
     once, seen = pictures.copy(), views.copy()
-    lowkey_step(once, seen, by_view, by_visible, kind, window(), **options, threads=1, simd="scalar")
+    lowkey_step(planes_of(once, seen, kind), move, threads=1, simd="scalar")
     for threads in (2, 4, 7, 64):
         again, other = pictures.copy(), views.copy()
-        lowkey_step(again, other, by_view, by_visible, kind, window(), **options, threads=threads, simd=simd)
+        lowkey_step(planes_of(again, other, kind), move, threads=threads, simd=simd)
         np.testing.assert_array_equal(again, once)
         np.testing.assert_array_equal(other, seen)
 
@@ -110,21 +119,29 @@ def test_bits_do_not_depend_on_the_bands_that_planes_are_split_into(simd):
 def test_no_pictures():
     kind = KINDS["mirrored"]
     pictures, views, by_view, by_visible = started(0, 20, 20, kind)
-    lowkey_step(pictures, views, by_view, by_visible, kind, window(), step=STEP)
+    lowkey_step(planes_of(pictures, views, kind), moving(by_view, by_visible))
     assert views.shape == (4, 0, 3, 20, 20)
 
 
 def test_what_does_not_fit_is_refused():
     kind = KINDS["mirrored"]
     pictures, views, by_view, by_visible = started(2, 20, 24, kind)
-    for bad in ((pictures, views[:2], by_view, by_visible), (pictures, views, by_view[:, :1], by_visible),
-                (pictures, views, by_view, by_visible[:, :2]), (pictures[0], views, by_view, by_visible)):  # fmt: skip
-        with pytest.raises(ValueError, match="must be"):
-            lowkey_step(*bad, kind, window())
-    with pytest.raises(ValueError, match="channels"):
-        lowkey_step(pictures, views, by_view, by_visible, replace(kind, channels=(0, 0, 1)), window())
-    small = np.zeros((1, 3, 3, 9), np.float32), np.zeros((4, 1, 3, 3, 9), np.float32)
-    with pytest.raises(ValueError, match="> 3"):
-        lowkey_step(*small, None, None, kind, window())
-    with pytest.raises(TypeError):  # a copy would be changed instead
-        lowkey_step(pictures.astype(np.float64), views, by_view, by_visible, kind, window())
+    good, move = planes_of(pictures, views, kind), moving(by_view, by_visible)
+    for planes, given, message in (
+        (replace(good, views=views[:2]), move, r"views must be \(4, 2, 3, 20, 24\), not \(2, 2, 3, 20, 24\)"),
+        (good, replace(move, by_view=by_view[:, :1]), r"by_view must be \(4, 2, 3, 20, 24\), not \(4, 1, "),
+        (good, replace(move, by_visible=by_visible[:, :2]), r"by_visible must be \(2, 3, 20, 24\), not \(2, 2, "),
+        (replace(good, pictures=pictures[0]), move, r"pictures must be \(N, 3, H, W\)"),
+        (replace(good, kind=replace(kind, channels=(0, 0, 1))), move, "channels"),
+        (replace(good, window=window()[:5]), move, r"window must be \(7,\), not \(5,\)"),
+        (planes_of(np.zeros((1, 3, 3, 9), np.float32), np.zeros((4, 1, 3, 3, 9), np.float32), kind), None, "> 3"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            lowkey_step(planes, given)
+    frozen = pictures.copy()
+    frozen.flags.writeable = False
+    for bad in (pictures.astype(np.float64), frozen):  # a copy would be changed instead
+        with pytest.raises(TypeError, match="pictures must be an array of float32, contiguous and writeable"):
+            lowkey_step(replace(good, pictures=bad), move)
+    with pytest.raises(TypeError, match="step cannot be 'far'"):
+        lowkey_step(good, replace(move, step="far"))

@@ -15,7 +15,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from facecure.kernels import (
-    DssimSource, FawkesPlanes, Views, dssim_planes, fawkes_step, lowkey_step, warp_faces
+    DssimSource, FawkesPlanes, LowKeyPlanes, dssim_planes, fawkes_step, lowkey_step, warp_faces
 )
 
 def limited(spare):
@@ -38,7 +38,7 @@ CASES = {  # a job of so many rows as it has at least, whose scratch is larger t
     "lowkey_step": (
         20,
         "pictures, views = zeros(1, 3, 4, 1 << 18), zeros(2, 1, 3, 4, 1 << 18)",
-        "lowkey_step(pictures, views, None, None, Views(), zeros(7), threads=3)",
+        "lowkey_step(LowKeyPlanes(pictures, views, zeros(7)), None, threads=3)",
     ),
     "warp_faces": (
         150,

@@ -9,8 +9,11 @@
 #include <type_traits>
 #include <vector>
 
-#include "cloak_steps_cuda.h"
-#include "warp_faces_cuda.h"
+#include "dssim_planes/cuda.h"
+#include "dssim_planes/tile.h"
+#include "fawkes_step/cuda.h"
+#include "lowkey_step/cuda.h"
+#include "warp_faces/cuda.h"
 
 using namespace facecure;
 
@@ -121,12 +124,12 @@ struct Planes {
   DssimSource source() const {
     DssimSource made{};
     made.centred = centred.data(), made.centred_mean = mean.data(), made.contrast = contrast.data();
-    made.weights = weights.data(), made.centre = 128, made.luminance = 6.5025f;
+    made.weights = weights.data();
     made.planes = planes, made.height = size.height, made.width = size.width;
     return made;
   }
-  std::vector<double> scratch() const {
-    return std::vector<double>(std::size_t(planes * dssim_scratch(size.height, size.width)), nan);
+  std::vector<double> parts() const {
+    return std::vector<double>(std::size_t(planes * tiles_of(size.height, size.width)), nan);
   }
 
   Size size;
@@ -139,10 +142,10 @@ struct Planes {
 void dssims() {
   for (const Size size : {Size{0, 20, 20}, {1, 11, 11}, {1, 33, 64}, {2, 42, 43}}) {
     const Planes planes(size, 6);
-    std::vector<double> expected(std::size_t(planes.planes)), found(expected.size()), scratch = planes.scratch();
+    std::vector<double> expected(std::size_t(planes.planes)), found(expected.size()), parts = planes.parts();
     std::vector<float> slope(std::size_t(planes.values)), gradient(slope.size());
     dssim_planes(planes.source(), planes.changed[0].data(), 1, Simd::scalar, expected.data(), slope.data());
-    dssim_planes_cuda(planes.source(), planes.changed[0].data(), scratch.data(), found.data(), gradient.data(),
+    dssim_planes_cuda(planes.source(), planes.changed[0].data(), {parts.data(), found.data()}, gradient.data(),
                       nullptr);
     compare_sums(found, expected);
     compare(gradient, slope);
@@ -152,26 +155,26 @@ void dssims() {
 void fawkes(Size size, float strength, float bound, bool moves, bool shown, bool forget, bool frozen) {
   Planes planes(size, strength), twins = planes;
   const auto by_feature = normal(planes.values, 1e-3f), weights = squared(normal(2 * size.count, 2));
-  std::vector<std::uint8_t> better(std::size_t(size.count));
-  for (auto& one : better) one = bits() & 1;
+  bool better[8];
+  for (bool& one : better) one = bits() & 1;
   FawkesMove move{};
-  move.by_feature = by_feature.data(), move.better = better.data();
+  move.by_feature = by_feature.data(), move.better = better;
   move.dssim_weight = weights.data(), move.feature_weight = weights.data() + size.count;
-  move.rate = 15, move.rho = 0.95f, move.epsilon = 1e-7f, move.kick = 0.01f, move.forget = forget, move.frozen = frozen;
+  move.rate = 15, move.epsilon = 1e-7f, move.kick = 0.01f, move.forget = forget, move.frozen = frozen;
   const auto job = [&](Planes& of) {
     FawkesStep made{};
-    made.source = planes.source(), made.move = moves ? &move : nullptr, made.bound = bound;
+    made.source = planes.source(), made.move = moves ? move : FawkesMove{}, made.bound = bound;
     made.modifier = of.changed[0].data(), made.squares = of.changed[1].data(), made.steps = of.changed[2].data();
     made.by_dssim = of.changed[3].data(), made.pictures = of.changed[4].data(), made.best = of.changed[5].data();
     made.shown = shown ? of.changed[6].data() : nullptr;
     for (int c = 0; c < 3; ++c)
-      made.mean[c] = 100.0f + float(c), made.std[c] = 50.0f + float(c), made.slots[c] = (c + 1) % 3;
+      made.view.mean[c] = 100.0f + float(c), made.view.std[c] = 50.0f + float(c), made.view.channels[c] = (c + 2) % 3;
     made.threads = 1, made.simd = Simd::scalar;
     return made;
   };
-  std::vector<double> expected(std::size_t(planes.planes)), found(expected.size()), scratch = planes.scratch();
+  std::vector<double> expected(std::size_t(planes.planes)), found(expected.size()), parts = planes.parts();
   fawkes_step(job(planes), expected.data());
-  fawkes_step_cuda(job(twins), scratch.data(), found.data(), nullptr);
+  fawkes_step_cuda(job(twins), {parts.data(), found.data()}, nullptr);
   compare_sums(found, expected);
   for (int i = 0; i < 7; ++i) compare(twins.changed[i], planes.changed[i]);
 }
@@ -191,11 +194,12 @@ void lowkey(Size size, bool mirrored, bool moves) {
   const auto by_view = normal(values * kinds, 1), by_visible = normal(values, 1), weights = window(smooth_window, 3);
   const auto job = [&](std::vector<float>& to, std::vector<float>& of) {
     LowKeyStep made{};
-    made.views = to.data(), made.pictures = of.data(), made.weights = weights.data();
-    made.by_view = moves ? by_view.data() : nullptr, made.by_visible = moves ? by_visible.data() : nullptr;
+    made.views = to.data(), made.pictures = of.data(), made.window = weights.data();
+    if (moves) made.move = {by_view.data(), by_visible.data(), 0.05f, 0.0025f};
     for (int c = 0; c < 3; ++c)
-      made.mean[c] = 0.5f - 0.1f * float(c), made.std[c] = 0.25f * float(c + 1), made.channels[c] = (c + 2) % 3;
-    made.visible_weight = 0.05f, made.step = 0.0025f, made.mirrored = mirrored;
+      made.view.mean[c] = 0.5f - 0.1f * float(c), made.view.std[c] = 0.25f * float(c + 1),
+    made.view.channels[c] = (c + 2) % 3;
+    made.mirrored = mirrored;
     made.count = size.count, made.height = size.height, made.width = size.width, made.threads = 1;
     made.simd = Simd::scalar;
     return made;

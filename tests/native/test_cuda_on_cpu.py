@@ -15,8 +15,9 @@ import pytest
 
 HERE = Path(__file__).parent
 CSRC = HERE.parents[1] / "csrc"
-CUDA = ("cloak_steps.cu", "warp_faces.cu")
-CPU = ("dssim.cpp", "fawkes_step.cpp", "lowkey_step.cpp", "simd.cpp", "warp_faces.cpp", "warp_row.cpp")
+OPERATIONS = ("dssim_planes", "fawkes_step", "lowkey_step", "warp_faces")
+CPU = [path for name in (*OPERATIONS, "shared") for path in (CSRC / name).glob("*.cpp") if path.stem != "bind"]
+CUDA = [path for name in (*OPERATIONS, "shared") for path in (CSRC / name).glob("*.cu*")]
 FLAGS = "-DFACECURE_SCALAR_ONLY -std=c++20 -O1 -g1 -ffp-contract=off -w -Wno-psabi -pthread -fno-sanitize-recover=all"
 COMPILER = os.environ.get("CXX") or shutil.which("c++")
 
@@ -49,10 +50,12 @@ def build(tmp_path_factory):
     def make(sanitizers: str) -> Path:
         if sanitizers not in built:
             folder = tmp_path_factory.mktemp("cuda_on_cpu")
-            for name in CUDA:
-                (folder / f"{name}.cpp").write_text(as_cpp((CSRC / name).read_text(encoding="utf-8")), encoding="utf-8")
-            sources = [HERE / "cuda_on_cpu.cpp", *(CSRC / name for name in CPU), *folder.glob("*.cu.cpp")]
-            options = [*FLAGS.split(), f"-fsanitize={sanitizers}", f"-I{HERE}", f"-I{CSRC}"]
+            for path in CUDA:
+                made = folder / path.relative_to(CSRC)
+                made.parent.mkdir(exist_ok=True)
+                made.write_text(as_cpp(path.read_text(encoding="utf-8")), encoding="utf-8")
+            sources = [HERE / "cuda_on_cpu.cpp", *CPU, "-xc++", *folder.glob("*/*.cu")]
+            options = [*FLAGS.split(), f"-fsanitize={sanitizers}", f"-I{folder}", f"-I{HERE}", f"-I{CSRC}"]
             program = folder / "cuda_on_cpu"
             done = subprocess.run(
                 [COMPILER, *options, *sources, "-o", program], capture_output=True, text=True, check=False

@@ -12,7 +12,7 @@ is computed once.
 from __future__ import annotations
 
 import warnings
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cached_property
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from torch import Tensor
 from facecure.cloaks.steps.gaussian import along, valid, valid_transposed, weights
 from facecure.errors import InputError
 from facecure.kernels import DssimSource, dssim_planes
-from facecure.kernels.cloak_steps_cuda import Scratch, dssim_planes_cuda
+from facecure.kernels.cloak_steps_cuda import DssimSums, dssim_planes_cuda
 from facecure.kernels.device import refusal
 from facecure.kernels.dssim import C1, C2, CENTRE
 from facecure.kernels.fawkes import denominator
@@ -49,8 +49,8 @@ def native_device(values: Tensor) -> Literal["cpu", "cuda"] | None:
 
 def arrays(job: Any) -> Any:
     """Return a dataclass with its tensors as numpy arrays, which share their memory."""
-    values = {field.name: getattr(job, field.name) for field in fields(job)}
-    return replace(job, **{name: v.numpy() for name, v in values.items() if isinstance(v, Tensor)})
+    values = (getattr(job, field.name) for field in fields(job))
+    return type(job)(*(value.numpy() if isinstance(value, Tensor) else value for value in values))
 
 
 class Dssim:
@@ -80,9 +80,9 @@ class Dssim:
         return found
 
     @cached_property
-    def _on_cuda(self) -> tuple[DssimSource[Tensor], Scratch]:
+    def _on_cuda(self) -> tuple[DssimSource[Tensor], DssimSums]:
         source = self.planes()
-        return source, Scratch(source.centred)
+        return source, DssimSums(source.centred)
 
     def __call__(self, perturbations: Tensor) -> tuple[Tensor, Tensor]:
         """Return D (N,) of the pictures source + perturbation and its gradient (N, 3, H, W).

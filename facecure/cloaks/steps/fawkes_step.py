@@ -13,7 +13,7 @@ from facecure.cloaks.steps.dssim import Dssim, arrays, native_device
 from facecure.cloaks.steps.tanh import bend
 from facecure.kernels import FawkesMove, FawkesPlanes, View
 from facecure.kernels import fawkes_step as native_step
-from facecure.kernels.cloak_steps_cuda import Scratch, fawkes_step_cuda
+from facecure.kernels.cloak_steps_cuda import DssimSums, fawkes_step_cuda
 from facecure.kernels.dssim import CENTRE
 from facecure.kernels.fawkes import denominator
 
@@ -97,7 +97,7 @@ class NativeStep:
         seen = None if self.shown is None else self.shown.view(shape)
         self._planes = FawkesPlanes(modified, squares, steps, by_dssim, pictures, kept, seen, view or View())
         if self._on_cuda:
-            self._scratch = Scratch(self._dssim.centred)
+            self._sums = DssimSums(self._dssim.centred)
         else:
             self._arrays = arrays(self._planes), arrays(self._dssim)
         self._step(None)
@@ -119,7 +119,7 @@ class NativeStep:
     def _step(self, move: FawkesMove[Tensor] | None) -> None:
         if self._on_cuda:
             self.visible.copy_(
-                fawkes_step_cuda(self._planes, self._dssim, move, self._bound, self._epsilon, self._scratch)
+                fawkes_step_cuda(self._planes, self._dssim, move, self._bound, self._epsilon, self._sums)
             )
             return
         given = None if move is None else arrays(move)

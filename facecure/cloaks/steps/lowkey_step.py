@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facecure.cloaks.steps.dssim import native_device
+from facecure.cloaks.steps.dssim import arrays, native_device
 from facecure.cloaks.steps.gaussian import LOWKEY, smooth, smooth_transposed
-from facecure.kernels import Views
+from facecure.kernels import LowKeyMove, LowKeyPlanes, Views
 from facecure.kernels import lowkey_step as native_step
 from facecure.kernels.cloak_steps_cuda import lowkey_step_cuda
 
@@ -54,33 +54,30 @@ class NativeStep:
     """
 
     def __init__(self, pictures: Tensor, kind: Views) -> None:
-        self.kind, self._window = kind, pictures.new_tensor(LOWKEY)
-        self._on_cuda = native_device(pictures) == "cuda"
+        self.kind, self._on_cuda = kind, native_device(pictures) == "cuda"
         self.pictures = pictures.clone(memory_format=torch.contiguous_format)
         self.views = pictures.new_empty((kind.count, *pictures.shape))
-        self._step(None, None)
+        self._planes = LowKeyPlanes(self.pictures, self.views, pictures.new_tensor(LOWKEY), kind)
+        if not self._on_cuda:
+            self._arrays = arrays(self._planes)
+        self._step(None)
 
     def place(self, pictures: Tensor) -> None:
         """Put the pictures where they are told."""
         self.pictures.copy_(pictures)
-        self._step(None, None)
+        self._step(None)
 
     def __call__(self, by_view: Tensor, by_visible: Tensor | None) -> None:
         """Step every value by 0.0025 of the range."""
-        self._step(by_view.contiguous(), None if by_visible is None else by_visible.contiguous())
+        visible = None if by_visible is None else by_visible.contiguous()
+        self._step(LowKeyMove(by_view.contiguous(), visible, PENALTY, STEP))
 
-    def _step(self, by_view: Tensor | None, by_visible: Tensor | None) -> None:
+    def _step(self, move: LowKeyMove[Tensor] | None) -> None:
         if self._on_cuda:
-            lowkey_step_cuda(
-                self.pictures, self.views, by_view, by_visible, self.kind, self._window, visible_weight=PENALTY,
-                step=STEP,
-            )  # fmt: skip
-            return
-        native_step(
-            self.pictures.numpy(), self.views.numpy(), None if by_view is None else by_view.numpy(),
-            None if by_visible is None else by_visible.numpy(), self.kind, self._window.numpy(),
-            visible_weight=PENALTY, step=STEP, threads=torch.get_num_threads(),
-        )  # fmt: skip
+            lowkey_step_cuda(self._planes, move)
+        else:
+            moved = None if move is None else arrays(move)
+            native_step(self._arrays, moved, threads=torch.get_num_threads())
 
 
 def lowkey_step(pictures: Tensor, kind: Views) -> PlainStep | NativeStep:
