@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from facecure.cli.console import DetectorOption, ProtocolName, ThreadsOption, app, bold, make_folder, wide_console
+from facecure.cli.console import DetectorOption, ThreadsOption, app, bold, make_folder, wide_console
 from facecure.cli.console import progress as progress_bars
 from facecure.cloaks.apply.measure import MEASURES
 from facecure.cloaks.apply.output import CloakOutput, Format
@@ -20,6 +20,7 @@ from facecure.cloaks.options import CloakOptions
 from facecure.cloaks.registry import CLOAKS
 from facecure.commands.cloak import cloak as cloak_pictures
 from facecure.execution import Execution
+from facecure.types import ProtocolName
 
 
 @app.command(
@@ -65,7 +66,7 @@ def cloak(
     ] = None,
     protocol: Annotated[
         ProtocolName, typer.Option(help="facecure-2021 keeps the tools' quirks, and shows surrogates the whole face.")
-    ] = ProtocolName.corrected,
+    ] = "corrected",
     penalty: Annotated[
         float | None, typer.Option(help="Fawkes' weight of visible change; default 1e6 (v1.0), 1e9 (v0.3).")
     ] = None,
@@ -94,7 +95,7 @@ def cloak(
     Run again after an interruption: finished pictures are not cloaked twice.
     """
     make_folder(out)
-    options = CloakOptions(protocol.value, penalty, reference_batch, lpips, seed)
+    options = CloakOptions(protocol, penalty, reference_batch, lpips, seed)
     output = CloakOutput(whole, image_format, keep_exif, trace)
     with progress_bars() as progress:
         execution = Execution(

@@ -25,6 +25,8 @@ from rich.progress import (
 from rich.text import Text
 
 from facecure.errors import InputError
+from facecure.execution import Precision
+from facecure.extractors.runtimes import RUNTIMES
 from facecure.names import printable
 
 app = typer.Typer(
@@ -37,31 +39,8 @@ app = typer.Typer(
 )
 
 
-class ProtocolName(StrEnum):
-    """The protocols on offer, as the command line spells them."""
-
-    corrected = "corrected"
-    facecure_2021 = "facecure-2021"
-
-
-class RuntimeName(StrEnum):
-    """What can execute an extractor."""
-
-    torch = "torch"
-    onnx = "onnx"
-    openvino = "openvino"
-    tensorrt = "tensorrt"
-    auto = "auto"
-
-
-class PrecisionName(StrEnum):
-    """The precisions on offer."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-    int8 = "int8"
-
+# names of a registry, not of a type: whoever adds a line there finds it here
+RuntimeName = StrEnum("RuntimeName", [(name, name) for name in (*RUNTIMES, "auto")])  # type: ignore[misc]
 
 ExtractorOption = Annotated[
     list[str],
@@ -89,7 +68,7 @@ RuntimeOption = Annotated[
     RuntimeName | None,
     typer.Option(help="What executes extractors; auto is the fastest certified one. Default: what the weights need."),
 ]
-PrecisionOption = Annotated[PrecisionName, typer.Option(help="Of the runtime; other ones give other embeddings.")]
+PrecisionOption = Annotated[Precision, typer.Option(help="Of the runtime; other ones give other embeddings.")]
 DeviceOption = Annotated[
     str, typer.Option(metavar="NAME", help="Where extractors and search run: cpu, cuda or, of several, cuda:1.")
 ]

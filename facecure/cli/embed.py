@@ -14,7 +14,6 @@ from facecure.cli.console import (
     DetectorOption,
     DeviceOption,
     ExtractorOption,
-    PrecisionName,
     PrecisionOption,
     RuntimeOption,
     Terminal,
@@ -46,12 +45,12 @@ def embed(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where NAME.npz per extractor and embed.json go.")],
     detector: DetectorOption = None,
     runtime: RuntimeOption = None,
-    precision: PrecisionOption = PrecisionName.fp32,
+    precision: PrecisionOption = "fp32",
     threads: ThreadsOption = 0,
     device: DeviceOption = "cpu",
 ) -> None:
     """Embeddings of all pictures in a folder, one NPZ file per extractor."""
-    how = Execution(None if runtime is None else runtime.value, precision.value, device, threads)
+    how = Execution(None if runtime is None else runtime.value, precision, device, threads)
     ready = [find_extractor(name, how) for name in extractor]
     finder = find_detector(detector)
     samples, excluded, warnings = read_samples(pictures)

@@ -13,7 +13,6 @@ from facecure.cli.console import (
     DetectorOption,
     DeviceOption,
     ExtractorOption,
-    PrecisionName,
     PrecisionOption,
     RuntimeOption,
     ThreadsOption,
@@ -87,7 +86,7 @@ def evaluate(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the splits and the bootstrap.")] = 0,
     runtime: RuntimeOption = None,
-    precision: PrecisionOption = PrecisionName.fp32,
+    precision: PrecisionOption = "fp32",
     threads: ThreadsOption = 0,
     device: DeviceOption = "cpu",
 ) -> None:
@@ -111,9 +110,7 @@ def evaluate(
     )
     make_folder(out)
     with progress_bars() as progress:
-        execution = Execution(
-            None if runtime is None else runtime.value, precision.value, device, threads, progress=progress
-        )
+        execution = Execution(None if runtime is None else runtime.value, precision, device, threads, progress=progress)
         report = run_study(study, store=out / "embeddings", execution=execution)
     write_report(report, out / "report.json")
     write_whole(out / "report.md", markdown(report))

@@ -13,7 +13,6 @@ from rich.text import Text
 
 from facecure.cli.console import (
     DetectorOption,
-    PrecisionName,
     Terminal,
     app,
     bold,
@@ -21,8 +20,9 @@ from facecure.cli.console import (
     wide_console,
 )
 from facecure.errors import InputError
+from facecure.execution import Precision
 from facecure.extractors.export import export_onnx
-from facecure.extractors.runtimes import graph_precision, runtime_class
+from facecure.extractors.runtimes import exported_for, graph_precision, runtime_class
 from facecure.zoo.cache import VARIABLE, ModelCache
 from facecure.zoo.catalogue import ZooEntry, zoo, zoo_entry
 from facecure.zoo.exports import Exports, calibrating_faces
@@ -39,14 +39,7 @@ models = typer.Typer(
 app.add_typer(models, name="models", invoke_without_command=True)
 
 
-class ExportName(StrEnum):
-    """What an export is made for."""
-
-    onnx = "onnx"
-    openvino = "openvino"
-    tensorrt = "tensorrt"
-
-
+ExportName = StrEnum("ExportName", [(name, name) for name in exported_for()])  # type: ignore[misc]  # of a registry
 _HEADINGS = ("name", "here", "year", "size", "values", "terms of the weights", "trained on", "terms of the data")
 _WIDE = 140  # columns, from which a table can be read
 _OURS = "facecure itself is Apache-2.0; neither column's terms are facecure's, and both bind whoever uses the weights."
@@ -144,10 +137,8 @@ def remove(names: Annotated[list[str], typer.Argument(metavar="NAME…", help="N
 def export(
     name: Annotated[str, typer.Argument(help="A name from `facecure models`, or a spec file.")],
     *,
-    runtime: Annotated[ExportName, typer.Option(help="What will execute it; all take ONNX.")] = ExportName.onnx,
-    precision: Annotated[
-        PrecisionName, typer.Option(help="int8 needs --faces; others for tensorrt.")
-    ] = PrecisionName.fp32,
+    runtime: Annotated[ExportName, typer.Option(help="What will execute it; all take ONNX.")] = ExportName("onnx"),  # noqa: B008
+    precision: Annotated[Precision, typer.Option(help="int8 needs --faces; others for tensorrt.")] = "fp32",
     faces: Annotated[Path | None, typer.Option(metavar="DIR", help="Faces that int8 is calibrated on.")] = None,
     detector: DetectorOption = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Elsewhere than in the cache.")] = None,
@@ -156,19 +147,19 @@ def export(
     """Write an extractor as an ONNX file: any batch, batch norms folded, everything about it in its metadata."""
     spec = find_spec(name)
     target, kind = runtime.value, runtime_class(runtime.value)
-    if precision.value not in kind.precisions:
-        raise InputError(f"{target} computes in {' or '.join(kind.precisions)}, not {precision.value}")
+    if precision not in kind.precisions:
+        raise InputError(f"{target} computes in {' or '.join(kind.precisions)}, not {precision}")
     if inside and out is None:
         raise InputError("--inside is for files of your own: name one with --out")
-    if (precision.value == "int8") != (faces is not None):
+    if (precision == "int8") != (faces is not None):
         raise InputError("--precision int8 and --faces go together: int8 is calibrated on faces, and nothing else is")
     some = None if faces is None else calibrating_faces(spec, faces, find_detector(detector, spec))
     if out is None:
         exports = Exports(spec)
         with exports.folder:
-            file = exports.export(target, precision.value, some)
+            file = exports.export(target, precision, some)
     else:
-        export_onnx(spec, out, inside=inside, precision=graph_precision(target, precision.value), faces=some)
+        export_onnx(spec, out, inside=inside, precision=graph_precision(target, precision), faces=some)
         file = out
     Terminal().print(f"{spec.name} is in {file}", soft_wrap=True)
 

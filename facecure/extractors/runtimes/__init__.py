@@ -29,6 +29,11 @@ def runtime_class(name: str) -> type[FixedBatchExtractor]:
     return found
 
 
+def exported_for() -> list[str]:
+    """Return the runtimes that take a graph, which is what an export is made for."""
+    return [name for name in RUNTIMES if runtime_class(name).graph_precision("fp32") is not None]
+
+
 def default_runtime(spec: ExtractorSpec) -> str:
     """Return what executes an extractor unless another runtime is asked for: what its own weights file needs."""
     return "torch" if spec.architecture is not None else "onnx"
