@@ -89,3 +89,8 @@ def test_stub_names_what_the_extension_has():
     if not _core.build_info()["cuda"]:
         named -= {name for name in named if "cuda" in name} - {"cuda_devices"}
     assert named == {name for name in dir(_core) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "commands").glob("*.py")), ids=lambda file: file.name)
+def test_commands_only_compose(file):
+    assert len(file.read_text().splitlines()) <= 100, "what a command does beyond composing belongs to a stage's room"

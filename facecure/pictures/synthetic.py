@@ -11,12 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
+from facecure.execution import Progress
+from facecure.runs.atomic import writing
 from facecure.types import F32, F64, U8
 
 # name: (lowest, highest) of what makes a person; drawn uniformly
@@ -235,3 +239,15 @@ def _lay_out(shapes: _Shapes, t: dict[str, float], view: _View) -> Sequence[tupl
     landmarks += [(mouth[0] + side * half, mouth[1] - 2 * smile) for side in (-1, 1)]
     add(place(t["mole_u"], t["mole_v"], 0.3), 0.026, 0.026, dark * np.float32(0.6))
     return landmarks
+
+
+def write_people(folder: Path, people: int, pictures: int, seed: int, progress: Progress) -> None:
+    """Write so many people's pictures as `folder/person_NN/NN.jpg`, drawn by `seed`."""
+    for number in range(people):
+        person = make_person(number, seed)
+        home = folder / f"person_{number:02d}"
+        with writing(home):
+            home.mkdir(parents=True, exist_ok=True)
+            for picture in range(pictures):
+                Image.fromarray(render(person, picture).pixels).save(home / f"{picture:02d}.jpg", quality=85)
+        progress(f"synthetic people: {folder.name}", number + 1, people)

@@ -21,7 +21,7 @@ from facecure.protocols.split import Protected, Split
 from facecure.recognisers.recogniser import Context, Facts, Recogniser
 from facecure.search.bounds import Rows
 from facecure.search.exact import DISTRACTOR, Nearest, Rivals
-from facecure.search.masked import BLOCK_BYTES, closer, mates, rivals
+from facecure.search.masked import closer, mates, rivals
 from facecure.types import F32, F64, I64, Bool, Embeddings, Outcome
 
 
@@ -49,12 +49,10 @@ class NearestNeighbour(Recogniser):
         return population(self._embeddings, split, device=self._device)
 
 
-def population(
-    embeddings: Embeddings, split: Split, block_bytes: int = BLOCK_BYTES, device: str = "cpu"
-) -> dict[str, list[Outcome]]:
+def population(embeddings: Embeddings, split: Split, device: str = "cpu") -> dict[str, list[Outcome]]:
     """Return per cloak one `Outcome` per protected identity, by 1-NN on Euclidean distance.
 
-    `embeddings` are those of the table that the split's rows index; `block_bytes` bounds working memory. The outcomes
+    `embeddings` are those of the table that the split's rows index; the outcomes
     do not depend on `device`, where the rough scan runs: "cpu" or torch's name of another one.
     """
     vectors = embeddings.vectors
@@ -65,13 +63,10 @@ def population(
         [split.control_labels, *(np.full(len(p.probes), p.label) for g in split.protected.values() for p in g)]
     )
     rows, position = np.unique(searched, return_index=True)
-    found = rivals(
-        vectors[rows], searched_labels[position], Rows(vectors, gallery), gallery_labels, block_bytes, device
-    )
+    found = rivals(vectors[rows], searched_labels[position], Rows(vectors, gallery), gallery_labels, device)
     twins = _Twins(vectors, gallery, gallery_labels)
     return {
-        cloak: _outcomes(vectors, split, group, rows, found, twins, block_bytes, device)
-        for cloak, group in split.protected.items()
+        cloak: _outcomes(vectors, split, group, rows, found, twins, device) for cloak, group in split.protected.items()
     }
 
 
@@ -82,7 +77,6 @@ def _outcomes(
     rows: I64,
     found: Rivals,
     twins: _Twins,
-    block_bytes: int,
     device: str,
 ) -> list[Outcome]:
     probes = [person.probes for person in group]
@@ -93,7 +87,7 @@ def _outcomes(
     # own rows come last in the gallery, so at equal distance the impostor wins
     identified, again = first.distance < impostor, second.distance < impostor
     clean_identified = _clean_distance(vectors, split, group, found.mate.distance[at]) < impostor
-    control_errors = _control_errors(vectors, split, group, rows, found, block_bytes, device)
+    control_errors = _control_errors(vectors, split, group, rows, found, device)
     # at distance 0 an enrolled row finds itself, unless an equal row of somebody else comes earlier
     foreign = [0, *np.cumsum(twins.foreign(*_cloaked(group)))]
 
@@ -145,7 +139,6 @@ def _control_errors(
     group: Sequence[Protected],
     rows: I64,
     found: Rivals,
-    block_bytes: int,
     device: str,
 ) -> I64:
     """Return int64 (identities,): other people's probes that are misidentified while each of `group` is cloaked."""
@@ -166,7 +159,7 @@ def _control_errors(
     saved &= nearest_impostor >= 0
     errors: I64 = wrong.sum() - wrong[labels] - np.bincount(nearest_impostor[saved], minlength=people)[labels]
     searched = vectors[split.controls]
-    for block, hidden in closer(searched, mate.distance, Rows(vectors, cloaked), starts, block_bytes, device):
+    for block, hidden in closer(searched, mate.distance, Rows(vectors, cloaked), starts, device):
         probe, place = np.nonzero(hidden)
         probe, place = probe + block.start, enrolled[place]
         fallback = saved[probe] & (nearest_impostor[probe] == labels[place])

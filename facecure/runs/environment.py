@@ -15,9 +15,7 @@ from facecure.threads import thread_budget
 EXTRAS = {
     "cpu": ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "safetensors", "faiss-cpu"),
     "gpu": ("torch", "onnx", "onnxscript", "onnxruntime-gpu", "safetensors", "faiss-gpu"),
-    "dali": ("nvidia-dali-cuda130",),
     "tensorrt": ("tensorrt",),
-    "ray": ("ray",),
     "report": ("pandas",),
     "convert": ("h5py",),
     "linear": ("scikit-learn",),

@@ -14,7 +14,6 @@ import numpy as np
 from facecure.kernels import Reach, segment_nearest
 from facecure.search.bounds import Pairs, Rows, squares
 from facecure.search.exact import DISTRACTOR, Nearest, Rivals
-from facecure.search.scan import BLOCK_BYTES as BLOCK_BYTES
 from facecure.search.scan import blocks, in_range, scan
 from facecure.types import F32, F64, I64, Bool
 
@@ -26,7 +25,6 @@ def rivals(
     labels: I64,
     rows: F32 | Rows,
     row_labels: I64,
-    block_bytes: int = BLOCK_BYTES,
     device: str = "cpu",
 ) -> Rivals:
     """Return each probe's nearest mate and impostors in one gallery, as `exact.rivals`.
@@ -44,7 +42,7 @@ def rivals(
         impostors = _Impostors(probes[block], rows, row_labels)
         count = len(probes[block])
         reach = Reach(np.full((count, 2), -np.inf, np.float32), np.full(count, DISTRACTOR))
-        for pairs in scan(x[block], y, reach, row_labels, labels[block], block_bytes, device):
+        for pairs in scan(x[block], y, reach, row_labels, labels[block], device):
             impostors.add(pairs, reach)
         first, label[block], other = impostors.winners(reach)
         nearest.distance[block], nearest.row[block] = first.distance, first.row
@@ -61,7 +59,7 @@ def mates(probes: F32, probe_groups: Sequence[I64], rows: F32, row_groups: Seque
 
 
 def closer(
-    probes: F32, radius: F64, rows: F32 | Rows, starts: I64, block_bytes: int = BLOCK_BYTES, device: str = "cpu"
+    probes: F32, radius: F64, rows: F32 | Rows, starts: I64, device: str = "cpu"
 ) -> Iterator[tuple[slice, Bool]]:
     """Yield, for consecutive slices of probes, bool (n, S): does segment s hold a row strictly closer than `radius`?
 
@@ -80,7 +78,7 @@ def closer(
         goal = np.where(everywhere, np.inf, goal).astype(np.float32)
         inside = np.repeat(everywhere[:, None], len(starts), axis=1)
         reach = Reach(np.stack([goal, goal], axis=1), np.full(len(goal), DISTRACTOR))
-        for pairs in scan(x[block], y, reach, block_bytes=block_bytes, device=device):
+        for pairs in scan(x[block], y, reach, device=device):
             segment = segment_of[pairs.row]
             surely = pairs.lower > goal[pairs.probe]
             inside[pairs.probe[surely], segment[surely]] = True

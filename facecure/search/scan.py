@@ -2,7 +2,7 @@
 
 Scores are of vectors rounded to eight bits (seven where the CPU multiplies no wider ones without overflow), those close
 enough to matter again of the float32 vectors; or of float32 vectors by torch where another device is asked for. The
-gallery is read block by block, so working memory is about `block_bytes`, whatever its size.
+gallery is read block by block, so working memory is about `BLOCK_BYTES`, whatever its size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from facecure.search.bounds import Pairs, Rows, coarse_error, float32_error, rou
 from facecure.search.scan_torch import scan_torch
 from facecure.types import F32, I64
 
-BLOCK_BYTES = 1 << 28
+BLOCK_BYTES = 1 << 28  # of working memory
 _PROBES = 8192  # per block
 _PAIR_BYTES = 32  # that a pair takes while it is a candidate, about
 _ROW_BYTES = 80  # that a row takes beside its codes: five numbers of them, and their float32 copies
@@ -58,7 +58,6 @@ def scan(
     reach: Reach,
     labels: I64 | None = None,
     own: I64 | None = None,
-    block_bytes: int = BLOCK_BYTES,
     device: str = "cpu",
 ) -> Iterator[Pairs]:
     """Yield, block of rows by block, all pairs that may win given the `reach` after that block (see `Reach.may_win`).
@@ -71,12 +70,12 @@ def scan(
     if size > _WIDEST:
         raise InputError(f"vectors of {size} values cannot be searched, only of up to {_WIDEST}")
     if device != "cpu":
-        yield from scan_torch(probes, rows, reach, labels, own, block_bytes, torch_device(device))
+        yield from scan_torch(probes, rows, reach, labels, own, BLOCK_BYTES, torch_device(device))
         return
     body = scan_bodies()[-1]
     x = quantize(probes, limit=body.limit)
     length, lost = np.sqrt(x.square), np.sqrt(x.lost)
-    whole = step = max(1, block_bytes // (size + _ROW_BYTES))
+    whole = step = max(1, BLOCK_BYTES // (size + _ROW_BYTES))
     first = 0
     while first < len(rows):
         y = quantize(*rows.slice(first, first + step), limit=body.limit)
@@ -86,7 +85,7 @@ def scan(
         coarse = rounded_up(np.stack([base + verdict, slope], axis=1))
         fine = rounded_up(float32_error(length, longest, size) + verdict)
         names = None if labels is None else labels[first : first + step]
-        most = block_bytes // _PAIR_BYTES
+        most = BLOCK_BYTES // _PAIR_BYTES
         found = near_rows(x, y, coarse, fine, reach, names, own, most=most, simd=body.name)
         if found is None:  # so many near-ties that fewer rows must do
             step = max(1, len(y.scale) // 8)

@@ -334,7 +334,7 @@ def test_embed_says_what_it_left_unused(people, make_spec, tmp_path):
 def test_info_lists_versions_and_every_extra():
     done = script("info", OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
-    for extra in ("cpu", "gpu", "dali", "tensorrt", "ray", "report", "convert", "parquet"):
+    for extra in ("cpu", "gpu", "tensorrt", "report", "convert", "parquet"):
         assert re.search(rf"extra {extra}\b", done.stdout)
     assert f"numpy {np.__version__}" in done.stdout
     assert re.search(r"threads +1 \(\d+ CPUs?.*, OMP_NUM_THREADS=1\)", done.stdout)

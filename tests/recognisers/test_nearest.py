@@ -42,7 +42,10 @@ def embeddings(kind: str, rng: np.random.Generator, samples: list[Sample], size:
 
 def check(vectors, split, reference):
     """Compare every count of every protected identity with a rebuild, outcome by outcome."""
-    for cloak, outcomes in population(Embeddings(vectors, "d"), split, block_bytes=1 << 16).items():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("facecure.search.scan.BLOCK_BYTES", 1 << 16)  # several blocks
+        answers = population(Embeddings(vectors, "d"), split)
+    for cloak, outcomes in answers.items():
         assert len(outcomes) == len(split.protected[cloak])
         for person, outcome in zip(split.protected[cloak], outcomes, strict=True):
             if not len(person.cloaked):

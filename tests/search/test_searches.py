@@ -61,13 +61,21 @@ def scan(request, monkeypatch):
     if request.param == "torch":
         torch = pytest.importorskip("torch")
 
-        def on_torch(x, y, reach, labels=None, own=None, block_bytes=masked.BLOCK_BYTES, device=""):
-            return scan_torch(x, y, reach, labels, own, block_bytes, torch.device("cpu"))
+        def on_torch(x, y, reach, labels=None, own=None, device=""):
+            return scan_torch(x, y, reach, labels, own, scans.BLOCK_BYTES, torch.device("cpu"))
 
         monkeypatch.setattr(masked, "scan", on_torch)
     else:
         chosen = tuple(body for body in scan_bodies() if body.name == request.param)
         monkeypatch.setattr(scans, "scan_bodies", lambda: chosen)
+
+
+def in_blocks(size: int, search, *arguments):
+    """Return what a search answers with so many bytes of working memory; a list of what it yields."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scans, "BLOCK_BYTES", size)
+        answer = search(*arguments)
+        return answer if isinstance(answer, exact.Rivals) else list(answer)
 
 
 def assert_same(found: exact.Nearest, expected: exact.Nearest):
@@ -85,14 +93,14 @@ def test_rivals_equal_the_definition(kind, probes, rows, size, seed):
     if seed % 3:  # the usual order: identities together, distractors last
         row_labels = np.concatenate([np.sort(row_labels[row_labels >= 0]), row_labels[row_labels < 0]])
     expected = exact.rivals(x, labels, y, row_labels)
-    for block_bytes in (1, 4096, masked.BLOCK_BYTES):
-        found = masked.rivals(x, labels, y, row_labels, block_bytes)
+    for block_bytes in (1, 4096, scans.BLOCK_BYTES):
+        found = in_blocks(block_bytes, masked.rivals, x, labels, y, row_labels)
         for name in ("mate", "impostor", "second"):
             assert_same(getattr(found, name), getattr(expected, name))
         np.testing.assert_array_equal(found.impostor_label, expected.impostor_label)
     index = rng.permutation(rows)[: max(1, rows // 2)]  # a gallery within a table
     expected = exact.rivals(x, labels, y[index], row_labels[index])
-    found = masked.rivals(x, labels, Rows(y, index), row_labels[index], 4096)
+    found = in_blocks(4096, masked.rivals, x, labels, Rows(y, index), row_labels[index])
     for name in ("mate", "impostor", "second"):
         assert_same(getattr(found, name), getattr(expected, name))
 
@@ -113,12 +121,12 @@ def test_thousands_of_near_ties_stay_exact_in_little_memory(spread, monkeypatch)
     x = np.concatenate([y[::300], mate[None], -mate[None]])
     labels, row_labels = rng.integers(0, 300, len(x)), np.sort(rng.integers(exact.DISTRACTOR, 300, len(y)))
     expected = exact.rivals(x, labels, y, row_labels)
-    found = masked.rivals(x, labels, y, row_labels, 1 << 14)
+    found = in_blocks(1 << 14, masked.rivals, x, labels, y, row_labels)
     for name in ("mate", "impostor", "second"):
         assert_same(getattr(found, name), getattr(expected, name))
     np.testing.assert_array_equal(found.impostor_label, expected.impostor_label)
     starts = np.arange(0, 3000, 7)
-    ((_, inside),) = masked.closer(x, expected.mate.distance, y, starts, 1 << 14)
+    ((_, inside),) = in_blocks(1 << 14, masked.closer, x, expected.mate.distance, y, starts)
     np.testing.assert_array_equal(inside, np.vstack([i for _, i in exact.closer(x, expected.mate.distance, y, starts)]))
 
 
@@ -152,7 +160,10 @@ def test_steps_shrink_where_rows_tie_and_grow_again(monkeypatch):
     y = np.concatenate([same, rng.standard_normal((6000, 8))]).astype(np.float32)
     x = (same[:40] + 0.01 * rng.standard_normal((40, 8))).astype(np.float32)
     labels, row_labels = np.full(40, 7), np.full(len(y), exact.DISTRACTOR)
-    found, expected = masked.rivals(x, labels, y, row_labels, 1 << 17), exact.rivals(x, labels, y, row_labels)
+    found, expected = (
+        in_blocks(1 << 17, masked.rivals, x, labels, y, row_labels),
+        exact.rivals(x, labels, y, row_labels),
+    )
     for name in ("mate", "impostor", "second"):
         assert_same(getattr(found, name), getattr(expected, name))
     if counts:  # not torch, whose steps are fixed
@@ -217,14 +228,14 @@ def test_closer_equals_the_definition(kind, probes, rows, size, seed):
     radius = np.array([exact.squared_distances(y[rng.integers(0, rows, 1)], q[None])[0] for q in x])
     radius[::5], radius[1::5] = 0, np.inf
     expected = [inside for _, inside in exact.closer(x, radius, y, starts)]
-    for block_bytes in (1, 4096, masked.BLOCK_BYTES):
-        found = [inside for _, inside in masked.closer(x, radius, y, starts, block_bytes)]
+    for block_bytes in (1, 4096, scans.BLOCK_BYTES):
+        found = [inside for _, inside in in_blocks(block_bytes, masked.closer, x, radius, y, starts)]
         np.testing.assert_array_equal(np.vstack([np.empty((0, len(starts))), *found]),
                                       np.vstack([np.empty((0, len(starts))), *expected]))  # fmt: skip
     index = rng.permutation(rows)[: max(1, rows // 2)]  # a gallery within a table
     starts = starts[starts < len(index)]
     expected = [inside for _, inside in exact.closer(x, radius, y[index], starts)]
-    found = [inside for _, inside in masked.closer(x, radius, Rows(y, index), starts, 4096)]
+    found = [inside for _, inside in in_blocks(4096, masked.closer, x, radius, Rows(y, index), starts)]
     np.testing.assert_array_equal(np.vstack([np.empty((0, len(starts))), *found]),
                                   np.vstack([np.empty((0, len(starts))), *expected]))  # fmt: skip
 
@@ -349,7 +360,7 @@ def test_any_small_gallery_has_the_definitions_rivals(probes, rows, size, data):
     y = data.draw(arrays.arrays(np.float32, (rows, size), elements=values))
     labels = data.draw(arrays.arrays(np.int64, probes, elements=st.integers(0, 3)))
     row_labels = data.draw(arrays.arrays(np.int64, rows, elements=st.integers(exact.DISTRACTOR, 3)))
-    found, expected = masked.rivals(x, labels, y, row_labels, 256), exact.rivals(x, labels, y, row_labels)
+    found, expected = in_blocks(256, masked.rivals, x, labels, y, row_labels), exact.rivals(x, labels, y, row_labels)
     for name in ("mate", "impostor", "second"):
         assert_same(getattr(found, name), getattr(expected, name))
     np.testing.assert_array_equal(found.impostor_label, expected.impostor_label)
