@@ -196,9 +196,10 @@ void lowkey(Size size, bool mirrored, bool moves) {
     LowKeyStep made{};
     made.views = to.data(), made.pictures = of.data(), made.window = weights.data();
     if (moves) made.move = {by_view.data(), by_visible.data(), 0.05f, 0.0025f};
-    for (int c = 0; c < 3; ++c)
-      made.view.mean[c] = 0.5f - 0.1f * float(c), made.view.std[c] = 0.25f * float(c + 1),
-    made.view.channels[c] = (c + 2) % 3;
+    for (int c = 0; c < 3; ++c) {
+      made.view.mean[c] = 0.5f - 0.1f * float(c), made.view.std[c] = 0.25f * float(c + 1);
+      made.view.channels[c] = (c + 2) % 3;
+    }
     made.mirrored = mirrored;
     made.count = size.count, made.height = size.height, made.width = size.width, made.threads = 1;
     made.simd = Simd::scalar;

@@ -1,4 +1,4 @@
-// A CUDA runtime on the CPU, as far as csrc/*.cu use it: a real thread for each thread of a block, one block after the
+// A CUDA runtime on the CPU, as far as csrc uses it: a real thread for each thread of a block, one block after the
 // other. What a device refuses is refused: blocks, grids and shared memory beyond its limits. test_cuda_on_cpu.py turns
 // the language's two own constructs, launches and `extern __shared__`, into the C++ at the end of this file.
 #pragma once

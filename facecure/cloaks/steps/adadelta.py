@@ -34,7 +34,7 @@ class Adadelta:
 
     def step(self, variable: Tensor, gradient: Tensor, rate: float) -> None:
         """Move the variable one step down the gradient, in place."""
-        # every product is rounded by itself, as in csrc/fawkes_value.h, for the same bits on the CPU
+        # every product is rounded by itself, as in csrc/fawkes_step/value.h, for the same bits on the CPU
         self.squares.mul_(self.rho).add_((gradient * gradient).mul_(self._rest))
         # torch's float32 root is a unit off in one case of five; from float64 it is right
         root = ((self.steps + self.epsilon) / (self.squares + self.epsilon)).double().sqrt_().to(variable)

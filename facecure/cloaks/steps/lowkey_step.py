@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -57,9 +59,8 @@ class NativeStep:
         self.kind, self._on_cuda = kind, native_device(pictures) == "cuda"
         self.pictures = pictures.clone(memory_format=torch.contiguous_format)
         self.views = pictures.new_empty((kind.count, *pictures.shape))
-        self._planes = LowKeyPlanes(self.pictures, self.views, pictures.new_tensor(LOWKEY), kind)
-        if not self._on_cuda:
-            self._arrays = arrays(self._planes)
+        planes = LowKeyPlanes(self.pictures, self.views, pictures.new_tensor(LOWKEY), kind)
+        self._planes: LowKeyPlanes[Any] = planes if self._on_cuda else arrays(planes)
         self._step(None)
 
     def place(self, pictures: Tensor) -> None:
@@ -69,15 +70,18 @@ class NativeStep:
 
     def __call__(self, by_view: Tensor, by_visible: Tensor | None) -> None:
         """Step every value by 0.0025 of the range."""
-        visible = None if by_visible is None else by_visible.contiguous()
-        self._step(LowKeyMove(by_view.contiguous(), visible, PENALTY, STEP))
+        visible = None if by_visible is None else self._taken(by_visible)
+        self._step(LowKeyMove(self._taken(by_view), visible, PENALTY, STEP))
 
-    def _step(self, move: LowKeyMove[Tensor] | None) -> None:
+    def _taken(self, gradient: Tensor) -> Any:
+        """Return a gradient as the kernel takes it."""
+        return gradient.contiguous() if self._on_cuda else gradient.numpy()
+
+    def _step(self, move: LowKeyMove[Any] | None) -> None:
         if self._on_cuda:
             lowkey_step_cuda(self._planes, move)
         else:
-            moved = None if move is None else arrays(move)
-            native_step(self._arrays, moved, threads=torch.get_num_threads())
+            native_step(self._planes, move, threads=torch.get_num_threads())
 
 
 def lowkey_step(pictures: Tensor, kind: Views) -> PlainStep | NativeStep:

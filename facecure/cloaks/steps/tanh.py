@@ -25,8 +25,8 @@ def bend(centred: Tensor, modifier: Tensor) -> tuple[Tensor, Tensor]:
 
     With τ = (s / 255 − ½) · span that is (tanh(artanh τ + m) − τ) · 255 / span. By the addition theorem the difference
     is tanh m · (1 − τ²) / (1 + τ tanh m): a small change keeps its digits, and 0 and 255 their slope. Beyond ±16 a
-    modifier changes nothing. The operations, in their order, are those of csrc/fawkes_value.h, for the same bits on the
-    CPU: e^2m = 2^k (q + n) / (q − n), where n / q is Padé's tanh of m − k ln 2 / 2, within 2e-8.
+    modifier changes nothing. The operations, in their order, are those of csrc/fawkes_step/value.h, for the same bits
+    on the CPU: e^2m = 2^k (q + n) / (q − n), where n / q is Padé's tanh of m − k ln 2 / 2, within 2e-8.
     """
     above = (centred + CENTRE) * _BY_SCALE + _TINY  # 1 + τ
     below = (255 - CENTRE - centred) * _BY_SCALE + _TINY  # 1 − τ
