@@ -152,7 +152,7 @@ def read_spec(file: Path) -> ExtractorSpec:
     except OSError as error:
         raise InputError(f"extractor spec {file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"extractor spec {file} is no TOML: {error}") from error
+        raise InputError(f"extractor spec {file} is not TOML: {error}") from error
     try:
         return parse_spec(table, file.parent)
     except InputError as error:

@@ -37,7 +37,7 @@ def refusal(number: int) -> str:
 
 
 def require_device(number: int | None = None) -> None:
-    """Return where CUDA kernels can run, on the device of that number where one is named; raises `NoDevice` else."""
+    """Raise `NoDevice` unless CUDA kernels can run, on the device of that number where one is named."""
     if reason := cuda_devices()[1] if number is None else refusal(number):
         raise NoDevice(reason)
 
@@ -101,7 +101,9 @@ def view(array: Any, stream: int, device_type: int = _CUDA) -> DeviceView:
             device = _owner(array, address)
             _order(device, interface.get("stream"), stream)
     else:
-        raise InputError(f"{type(array).__name__} is no device array: it has no __dlpack__ or __cuda_array_interface__")
+        raise InputError(
+            f"{type(array).__name__} is not a device array: it has no __dlpack__ or __cuda_array_interface__"
+        )
     if kind not in _DLPACK_KINDS.values():
         raise InputError(f"{type(array).__name__} of {kind}; uint8, float32, float64 and bfloat16 are supported")
     step = 1
@@ -133,7 +135,7 @@ def _owner(array: Any, address: int) -> int:
     try:
         return _core.cuda_device_of(address)
     except RuntimeError as error:
-        raise InputError(f"{type(array).__name__} is no CUDA array: {error}") from error
+        raise InputError(f"{type(array).__name__} is not a CUDA array: {error}") from error
 
 
 def _order(device: int, producer: int | None, stream: int) -> None:

@@ -38,7 +38,7 @@ class Normalise:
 
 
 def normalise_faces(faces: U8, normalise: Normalise, out: F32, *, layout: Layout = "NCHW", threads: int = 1) -> None:
-    """Return when `out` holds the normalised faces.
+    """Write the normalised faces to `out`.
 
     `faces` uint8 (N, H, W, 3) RGB; `out` float32 (N, 3, H, W), or (N, H, W, 3) in `layout` "NHWC", contiguous. Raises
     `InputError` for other shapes or dtypes.
@@ -60,7 +60,7 @@ def normalise_faces(faces: U8, normalise: Normalise, out: F32, *, layout: Layout
 
 
 def normalise_faces_numpy(faces: U8, normalise: Normalise, out: F32, *, layout: Layout = "NCHW") -> None:
-    """Return when `out` holds what `normalise_faces` writes, by plain numpy: the definition."""
+    """Write what `normalise_faces` writes, by plain numpy: the definition."""
     planes = normalise(faces)
     out[:] = planes if layout == "NCHW" else planes.transpose(0, 2, 3, 1)
 

@@ -170,7 +170,7 @@ def _csv_rows(source: Path) -> _Rows:
             reader = csv.DictReader(file)
             return reader.fieldnames or (), [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{source} is no UTF-8 CSV manifest: {error}") from error
+        raise InputError(f"{source} is not a CSV manifest in UTF-8: {error}") from error
     except OSError as error:
         raise InputError(f"{source}: {error.strerror}; give access to it, or name another manifest") from error
 
@@ -184,7 +184,7 @@ def _parquet_rows(source: Path) -> _Rows:
     try:
         table = parquet.read_table(source)
     except ArrowInvalid as error:
-        raise InputError(f"{source} is no Parquet manifest: {error}") from error
+        raise InputError(f"{source} is not a Parquet manifest: {error}") from error
     except OSError as error:
         raise InputError(f"{source}: {error}; give access to it, or name another manifest") from error
     return table.column_names, list(enumerate(table.to_pylist(), start=1))

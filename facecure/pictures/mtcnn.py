@@ -43,7 +43,7 @@ class Mtcnn(Detector):
             try:
                 network.load_state_dict(read_pytorch(one))
             except (InputError, RuntimeError) as error:
-                raise InputError(f"detector {file} is no such file of MTCNN: {error}") from error
+                raise InputError(f"detector {file} is not that file of MTCNN: {error}") from error
             network.eval().requires_grad_(False)
 
     @property

@@ -13,7 +13,7 @@ from facecure.errors import InputError
 
 
 def write_whole(file: Path, content: bytes | str) -> None:
-    r"""Return when `file` holds the content, text as UTF-8; whatever interrupts leaves what was there before.
+    r"""Write the content to `file`, text as UTF-8; whatever interrupts leaves what was there before.
 
     A byte of a file name that is not UTF-8, a lone surrogate in text, becomes `\udcNN`, which JSON reads as it was.
     Raises `InputError` where the file cannot be written.

@@ -39,13 +39,13 @@ def read_states(data: bytes) -> dict[str, dict[str, Tensor]]:
     `InputError` where there is none, and as `read_pytorch` does.
     """
     if not data.startswith((b"PK", b"\x80")):
-        raise InputError("it is no PyTorch file: neither a zip archive nor a pickle")
+        raise InputError("it is not a PyTorch file: neither a zip archive nor a pickle")
     try:
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(f"{_RECIPE}\ntorch says: {_reason(error)}") from error
     except Exception as error:  # whatever damaged bytes lead the unpickler to
-        raise InputError(f"it is no PyTorch file, or a damaged one: {error}") from error
+        raise InputError(f"it is not a PyTorch file, or a damaged one: {error}") from error
     states = dict(_states(loaded, ()))
     if not states:
         raise InputError(f"it holds no state dict, but {_content(loaded)}")

@@ -20,7 +20,7 @@ def is_archive(name: str) -> bool:
 
 
 def unpack(archive: Path, name: str, member: str, into: Path) -> None:
-    """Return when `member` of an archive, or the content of a bz2 file, is in `into`.
+    """Write `member` of an archive, or the content of a bz2 file, to `into`.
 
     The ending of `name` says what kind of archive it is. A member may lie in another folder than published. Raises
     `InputError` for a damaged archive or a missing member, and leaves nothing.

@@ -159,7 +159,7 @@ class ModelCache:
             return self.path(file).is_file()
 
     def _take_in(self, entry: ZooEntry) -> None:
-        """Return when an entry's files are there and in the lock file."""
+        """Fetch an entry's files and write them to the lock file."""
         missing = [file for file in entry.files if not self._there(file)]
         if missing:
             raise InputError(f"{entry.name} is not on this machine.\n{self.how_to_get(entry, missing)}")

@@ -14,7 +14,7 @@ from facecure.zoo.catalogue import ZooEntry
 
 
 def require(entry: ZooEntry) -> None:
-    """Return if an entry's files can be opened here; raises `MissingDependency` before anything is fetched."""
+    """Raise `MissingDependency`, before anything is fetched, unless an entry's files can be opened here."""
     if entry.kind == "extractor" and find_spec("torch" if entry.architecture else "onnxruntime") is None:
         raise MissingDependency("torch" if entry.architecture else "onnxruntime", "cpu")
     if any(file.name.endswith(".h5") for file in entry.files) and find_spec("h5py") is None:
@@ -24,7 +24,7 @@ def require(entry: ZooEntry) -> None:
 def embedding_size(entry: ZooEntry, weights: Path) -> int:
     """Return how many values an extractor's embedding has, by running its network once.
 
-    Raises `InputError` where the file is no weights of the entry's network, or embeds to another size than it says.
+    Raises `InputError` where the file does not hold the entry's weights, or embeds to another size than it says.
     """
     spec = entry.spec(weights, None, entry.embedding_size or 1)
     width, height = spec.geometry.width, spec.geometry.height

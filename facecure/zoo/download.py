@@ -33,7 +33,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def download(url: str, file: Path, progress: Progress = lambda done, total: None) -> None:
-    """Return when the content of an http(s) address is in `file`, whole.
+    """Write the content of an http(s) address to `file`, whole.
 
     What broke off before is continued from `file`.part if the server still has the same content. Raises
     `DownloadFailed` with the reason; what came so far stays for the next time.

@@ -172,7 +172,7 @@ def test_a_spec_that_is_not_there_is_named(tmp_path):
 def test_a_spec_that_is_no_text_is_named(tmp_path):
     file = tmp_path / "binary.toml"
     file.write_bytes(b'name = "\xff\xfe"')
-    with pytest.raises(InputError, match=r"binary\.toml is no TOML"):
+    with pytest.raises(InputError, match=r"binary\.toml is not TOML"):
         read_spec(file)
 
 

@@ -152,7 +152,7 @@ class TestArrays:
     def test_masks_and_addresses_of_the_host_are_refused(self, two_devices):
         with pytest.raises(InputError, match="has a mask"):
             view(interfaced((2, 3), "<f4", mask=object()), 0)
-        with pytest.raises(InputError, match="is no CUDA array"):
+        with pytest.raises(InputError, match="is not a CUDA array"):
             view(interfaced((2, 3), "<f4", 4097), 0)
 
     def test_faces_are_warped_where_the_arrays_are(self, two_devices):

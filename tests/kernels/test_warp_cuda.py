@@ -52,7 +52,7 @@ class TestView:
             (np.zeros((4, 6), np.float32)[:, ::2], "not contiguous"),
             (np.zeros((4, 6), np.float32).T, "not contiguous"),
             (np.zeros(3, np.int16), "16 bits"),
-            ([1, 2], "no device array"),
+            ([1, 2], "not a device array"),
         ],
     )
     def test_what_cannot_be_used_is_refused(self, array, says):

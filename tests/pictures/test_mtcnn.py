@@ -68,12 +68,12 @@ def test_where_there_is_no_face_none_is_found(detector):
 
 @pytest.mark.shared
 def test_a_file_of_another_stage_is_named(files, detector, tmp_path):
-    with pytest.raises(InputError, match=r"mtcnn_rnet\.pt is no such file of MTCNN"):
+    with pytest.raises(InputError, match=r"mtcnn_rnet\.pt is not that file of MTCNN"):
         Mtcnn(files[1], files[1], files[2])
     with pytest.raises(InputError, match="no such file"):
         Mtcnn(files[0], files[1], tmp_path / "nowhere.pt")
     (tmp_path / "bad.pt").write_bytes(b"hello")
-    with pytest.raises(InputError, match=r"bad\.pt is no such file"):
+    with pytest.raises(InputError, match=r"bad\.pt is not that file"):
         Mtcnn(files[0], files[1], tmp_path / "bad.pt")
     assert Mtcnn(*files).digest == detector.digest
 

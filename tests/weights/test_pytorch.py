@@ -106,12 +106,12 @@ def test_the_recipe_makes_a_file_that_loads(tmp_path):
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"", "no PyTorch file"),
-        (b"hello", "no PyTorch file"),
+        (b"", "not a PyTorch file"),
+        (b"hello", "not a PyTorch file"),
         (b"<!DOCTYPE html><html>too many downloads</html>", "web page"),
         (b"\n <html>", "web page"),
-        (saved(STATE)[:-40], "no PyTorch file, or a damaged one"),
-        (saved(STATE, _use_new_zipfile_serialization=False)[:-40], "no PyTorch file"),
+        (saved(STATE)[:-40], "not a PyTorch file, or a damaged one"),
+        (saved(STATE, _use_new_zipfile_serialization=False)[:-40], "not a PyTorch file"),
     ],
 )
 def test_what_is_no_file_of_weights_is_named(data, says):

@@ -15,11 +15,11 @@ _CHECKED: set[tuple[str, str, str, bool]] = set()
 
 
 def check_alone(extractor: FixedBatchExtractor) -> None:
-    """Return where one face has one embedding, whatever stands in the other rows of its pass.
+    """Raise `InputError` unless one face has one embedding, whatever stands in the other rows of its pass.
 
-    Two passes of the extractor's batch over noise; once per digest, runtime and precision in a process. Raises
-    `InputError` where the embedding depends on its neighbours, as in a network that normalises over its batch, or where
-    the runtime cannot run such a batch at all.
+    Two passes of the extractor's batch over noise; once per digest, runtime and precision in a process. An
+    embedding depends on its neighbours in a network that normalises over its batch. It is an error too where the
+    runtime cannot run such a batch at all.
     """
     ran = extractor.what_ran
     key = (extractor.digest, str(ran["runtime"]), extractor.precision, extractor.batch > 1)

@@ -44,7 +44,7 @@ def fixed_batch(spec: ExtractorSpec, graph: Graph, precision: Precision) -> int 
     try:
         model = onnx.load_from_string(graph.data).graph
     except Exception as error:  # protobuf's own kinds
-        raise InputError(f"extractor {spec.name}: its graph is no ONNX file: {error}") from error
+        raise InputError(f"extractor {spec.name}: its graph is not an ONNX file: {error}") from error
     names = {onnx.TensorProto.FLOAT16: "fp16", onnx.TensorProto.BFLOAT16: "bf16"}
     lower = {names[weights.data_type] for weights in model.initializer if weights.data_type in names}
     found = lower or {"fp32"}
@@ -119,7 +119,7 @@ def build_engine(
 
 
 def _set_timings(config: Any, file: Path | None) -> None:
-    """Return when a builder's configuration has a timing cache: the file's, or a new one where that is refused."""
+    """Give a builder's configuration a timing cache: the file's, or a new one where that is refused."""
     if file is not None and file.is_file():
         known = config.create_timing_cache(file.read_bytes())
         if known is not None and config.set_timing_cache(known, ignore_mismatch=False):
