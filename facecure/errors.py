@@ -6,7 +6,14 @@ class FacecureError(Exception):
 
 
 class InputError(FacecureError):
-    """Something the caller named (folder, manifest, spec, argument) cannot be used as it is."""
+    """Something the caller named (folder, manifest, spec, argument) cannot be used as it is.
+
+    `parameter` is the one that mends it, by its name in Python; the command line tells its option.
+    """
+
+    def __init__(self, message: str, *, parameter: str = "") -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 class MissingDependency(FacecureError):

@@ -12,7 +12,7 @@ from rich.text import Text
 from facecure.cli import certify, cloak, demo, embed, evaluate, info, models, train_robust  # noqa: F401  # registers them
 from facecure.cli.console import Terminal
 from facecure.cli.console import app as app
-from facecure.errors import FacecureError
+from facecure.errors import FacecureError, InputError
 
 
 class Terminated(KeyboardInterrupt):
@@ -35,7 +35,8 @@ def main() -> None:
     except Terminated as interruption:
         sys.exit(128 + interruption.signal)
     except FacecureError as error:
-        Terminal(stderr=True).print(Text("error:", "bold red"), str(error), soft_wrap=True)
+        option = f"(--{error.parameter})" if isinstance(error, InputError) and error.parameter else ""
+        Terminal(stderr=True).print(Text("error:", "bold red"), *filter(None, [str(error), option]), soft_wrap=True)
         sys.exit(2)
 
 

@@ -61,7 +61,7 @@ class FawkesV03(Fawkes[V03State]):
     def start(self, sources: Sources) -> V03State:
         """Return the state before the first iteration."""
         if sources.targets is None:
-            raise InputError("fawkes-v0.3 aims at other people's faces: hand them over as targets")
+            raise InputError("fawkes-v0.3 aims at other people's faces: hand them over as targets", parameter="targets")
         source = sources.pictures
         modifier = torch.full_like(source, _START)
         view = common_view(self.surrogates, sources.grids, source)

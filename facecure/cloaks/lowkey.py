@@ -58,7 +58,8 @@ class LowKey(Cloak[LowKeyState]):
         if options.lpips is None or (isinstance(options.lpips, str) and options.lpips != "none"):
             raise InputError(
                 "LowKey weighs visibility by LPIPS: name its weights as lpips, such as lpips-alex (fetched with "
-                "facecure models fetch lpips-alex) or alex=BACKBONE,HEADS, or leave the term out with lpips none"
+                "facecure models fetch lpips-alex) or alex=BACKBONE,HEADS, or leave the term out with lpips none",
+                parameter="lpips",
             )
         self.lpips = None if isinstance(options.lpips, str) else options.lpips
         self.first_only = options.reference_batch is not None

@@ -67,7 +67,8 @@ def cloak(
     options = find_options(name, options, execution)
     plan = make_plan(name, opened, find_detector(detector), options, output, execution)
     if plan.aiming is not None and targets is None:
-        raise InputError(f"{plan.aiming.part} aims at other people: name a folder <identity>/<picture> as targets")
+        why = f"{plan.aiming.part} aims at other people: name a folder <identity>/<picture> as targets"
+        raise InputError(why, parameter="targets")
     sets = _nameable(read_sets(Path(pictures), {}, {}, []))
     others, unreadable, _ = ([], [], ()) if plan.aiming is None or targets is None else read_samples(Path(targets))
     columns = [*COLUMNS, *(f"shift_{surrogate.name}" for surrogate in plan.surrogates)]

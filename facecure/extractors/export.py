@@ -48,7 +48,9 @@ def exported(
     except ImportError as error:
         raise MissingDependency("onnx", "cpu") from error
     if precision == "int8" and faces is None:
-        raise InputError(f"extractor {spec.name}: int8 is calibrated on faces; name a folder of pictures with --faces")
+        raise InputError(
+            f"extractor {spec.name}: int8 is calibrated on faces; name pictures of some", parameter="faces"
+        )
     if spec.architecture is not None:
         model, sha256 = _from_torch(spec, "fp32" if precision == "int8" else precision)
     else:

@@ -63,8 +63,9 @@ def check_detector(names: Sequence[str], detector: Detector | None) -> None:
     """Raise `InputError` where extractors of these names work on found faces and nothing finds them."""
     if names and detector is None:
         raise InputError(
-            f"{', '.join(names)} need{'s' * (len(names) == 1)} a detector: name yunet of the zoo or a YuNet ONNX file "
-            f"with --detector or the environment variable {VARIABLE}"
+            f"{', '.join(names)} need{'s' * (len(names) == 1)} a detector: name yunet of the zoo or a YuNet ONNX file, "
+            f"or set the environment variable {VARIABLE}",
+            parameter="detector",
         )
 
 

@@ -43,7 +43,9 @@ def read_sets(
     """
     cloaked, unprotected = cloaked or {}, unprotected or {}
     for name in unprotected.keys() - cloaked.keys():
-        raise InputError(f"--unprotected {name}=… needs --cloaked {name}=… beside it")
+        raise InputError(
+            f"unprotected pictures of {name!r} are named, and no cloaked ones; name these too", parameter="cloaked"
+        )
     excluded: list[Exclusion] = []
     warnings: list[str] = []
 

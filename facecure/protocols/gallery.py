@@ -37,7 +37,8 @@ def check_others(samples: Iterable[Sample], excluded: Sequence[Exclusion] = ()) 
         left_out = f" ({len(excluded)} pictures excluded, {excluded[0].path}: {excluded[0].reason})" if excluded else ""
         raise InputError(
             f"the gallery holds nobody but {next(iter(people), 'no one')}{left_out}: every search would find them, and "
-            "a rate would say nothing about cloaks. Add other people as distractors, or to the clean pictures"
+            "a rate would say nothing about cloaks. Add other people as distractors, or to the clean pictures",
+            parameter="distractors",
         )
 
 

@@ -198,7 +198,7 @@ def test_an_extractor_that_aligns_names_option_and_variable(scene, make_spec):
     ))  # fmt: skip
     done = script(*scene, "-e", aligned)
     assert done.returncode == 2
-    assert re.fullmatch("error: aligned .*yunet.*--detector .*FACECURE_DETECTOR.*", done.stderr.strip())
+    assert re.fullmatch(r"error: aligned .*yunet.*FACECURE_DETECTOR \(--detector\)", done.stderr.strip())
     named = script(*scene, "-e", aligned, FACECURE_DETECTOR="/nowhere.onnx")
     assert named.returncode == 2
     assert "detector /nowhere.onnx: no such file" in named.stderr
@@ -401,8 +401,8 @@ def test_a_killed_cloak_continues_without_a_trace(people, surrogate, tmp_path):
     ("options", "says"),
     [
         (["--cloak", "fawkes-v1.0:hihg"], "low, mid, high"),
-        (["--cloak", "fawkes-v0.3:low"], "as targets"),
-        (["--cloak", "lowkey"], "lpips-alex"),
+        (["--cloak", "fawkes-v0.3:low"], "as targets (--targets)"),
+        (["--cloak", "lowkey"], "lpips none (--lpips)"),
     ],
 )
 def test_cloak_says_what_is_missing(people, surrogate, tmp_path, options, says):

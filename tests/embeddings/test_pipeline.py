@@ -294,7 +294,7 @@ def test_two_processes_do_not_write_to_one_store(pictures, tmp_path):
 
 def test_an_extractor_that_aligns_needs_a_detector(pictures):
     aligned = Means("arcface", FaceGeometry(4, 4, "align", canvas=(4, 4), template=TEMPLATE))
-    with pytest.raises(InputError, match=r"arcface .*--detector.*FACECURE_DETECTOR"):
+    with pytest.raises(InputError, match=r"arcface .*detector.*FACECURE_DETECTOR"):
         embed(pictures([1]), [Means(), aligned])
     assert aligned.batches == []
 
