@@ -119,11 +119,15 @@ def test_python_blocks_run(people, make_spec, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("code", inline_code(r"fc\."))
 def test_inline_python_fits_the_signatures(code):
-    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
-    for call in calls:
-        if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
-            called = getattr(fc, call.func.attr)
-            inspect.signature(called).bind(*call.args, **{word.arg: word.value for word in call.keywords})
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            assert node.value.id == "fc"
+            assert node.attr in fc.__all__
+        called_from_fc = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if called_from_fc and isinstance(node.func.value, ast.Name):
+            called = inspect.signature(getattr(fc, node.func.attr))
+            given = called.bind(*node.args, **{word.arg: word.value for word in node.keywords})
+            assert set(given.arguments) <= set(called.parameters)
 
 
 def command_lines() -> list[str]:
@@ -143,7 +147,8 @@ def test_command_lines_parse(line):
     command = typer.main.get_command(app)
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
-    command.make_context(line, words)
+    assert command.callback is not None, f"{words[0]} is not a command"
+    assert command.make_context(line, words).command is command
 
 
 def test_the_toml_block_is_a_spec(tmp_path):
