@@ -77,6 +77,7 @@ class Cloak(ABC, Generic[S]):
     aims: ClassVar[bool] = False  # at other people's faces, `Sources.targets`
     stretches: ClassVar[bool] = False  # does the released code stretch the contrast of faces (Q3)?
     wants_lpips: ClassVar[bool] = False  # opened, as `CloakOptions.lpips`
+    usual_penalty: ClassVar[float | None] = None  # where `CloakOptions.penalty` asks for none; None: it takes none
     for_photos: ClassVar[str] = ""  # the cloak for whole photos in the place of this one, which is for faces alone
 
     iterations: int

@@ -38,8 +38,14 @@ def find_surrogates(surrogates: Sequence[NamedSurrogate], execution: Execution) 
 
 
 def find_options(name: str, options: CloakOptions, execution: Execution) -> CloakOptions:
-    """Return the options of a cloak's name with LPIPS opened, if it wants that; raises as `find_lpips` does."""
-    wanted = any(part.cloak.wants_lpips for part in parse(name))
+    """Return the options of a cloak's name with LPIPS opened, if it wants that.
+
+    Raises `InputError` for a penalty that no cloak of the name takes, and as `find_lpips` does.
+    """
+    cloaks = [part.cloak for part in parse(name)]
+    if options.penalty is not None and all(cloak.usual_penalty is None for cloak in cloaks):
+        raise InputError(f"{name} takes no penalty: that is Fawkes' weight of visible change", parameter="penalty")
+    wanted = any(cloak.wants_lpips for cloak in cloaks)
     if not wanted or not isinstance(options.lpips, str) or options.lpips == "none":
         return options
     from facecure.cloaks.lpips import load_lpips

@@ -403,6 +403,7 @@ def test_a_killed_cloak_continues_without_a_trace(people, surrogate, tmp_path):
         (["--cloak", "fawkes-v1.0:hihg"], "low, mid, high"),
         (["--cloak", "fawkes-v0.3:low"], "as targets (--targets)"),
         (["--cloak", "lowkey"], "lpips none (--lpips)"),
+        (["--cloak", "lowkey", "--lpips", "none", "--penalty", "3"], "lowkey takes no penalty"),
     ],
 )
 def test_cloak_says_what_is_missing(people, surrogate, tmp_path, options, says):
