@@ -10,15 +10,13 @@ from typing import Any, get_args
 
 from facecure.errors import InputError
 from facecure.extractors.extractor import Extractor
-from facecure.pictures.manifest import PictureSets, read_sets
+from facecure.pictures.manifest import PictureSets, check_unprotected, read_sets
 from facecure.protocols.rules import PROTOCOLS
 from facecure.protocols.scenario import Scenario
 from facecure.recognisers.recogniser import Training
 from facecure.recognisers.registry import RECOGNISERS
 from facecure.registry import check_name
-from facecure.types import ProtocolName, digest_of
-
-Named = str | os.PathLike[str]
+from facecure.types import Named, ProtocolName, digest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +46,7 @@ class PictureSources:
     def __post_init__(self) -> None:
         if not self.cloaked:
             raise InputError("name at least one cloak: its name and the folder with its pictures")
-        for name in self.unprotected:
-            if name not in self.cloaked:
-                raise InputError(f"unprotected has {name!r}, which cloaked has not; name its cloaked pictures too")
+        check_unprotected(self.cloaked, self.unprotected)
 
     def read(self) -> PictureSets:
         """Return the samples of all sources, cloaked ones paired to clean ones; raises as `read_sets` does."""
@@ -112,8 +108,7 @@ class Study:
     @property
     def splits(self) -> int:
         """Return the number of splits: as many as are asked for, unless the protocol has only one."""
-        rules = PROTOCOLS[self.protocol]
-        return rules.repeats if rules.drawn_once or self.repeats is None else self.repeats
+        return PROTOCOLS[self.protocol].splits(self.repeats)
 
     @property
     def warnings(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import unicodedata
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ Bool = npt.NDArray[np.bool_]
 
 Role = Literal["clean", "cloaked", "unprotected", "distractor"]
 ProtocolName = Literal["corrected", "facecure-2021"]
+Named = str | os.PathLike[str]  # a file or folder, or a name of the zoo
 
 
 def digest_of(value: object) -> str:

@@ -42,7 +42,7 @@ def answer_study(
     """
     cloaks = list(study.pictures.cloaked)
     division = divide(
-        table, uncloaked, cloaks, study.protocol, seed=study.seed, repeats=study.splits, by_name=recogniser.by_name
+        table, uncloaked, cloaks, study.protocol, seed=study.seed, repeats=study.repeats, by_name=recogniser.by_name
     )
     cells: list[CellResult] = []
     outcomes: dict[tuple[str, str], Outcomes] = {}

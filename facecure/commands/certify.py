@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from facecure.pictures.manifest import read_sets
 from facecure.protocols.paired import paired_faces
 from facecure.protocols.split import make_split
 from facecure.runs.environment import environment
-from facecure.types import Faces
+from facecure.types import Faces, Named
 from facecure.zoo.exports import Exports
 from facecure.zoo.find import find_detector, find_spec
 
@@ -29,13 +28,13 @@ TIMED = 256  # faces, at most
 
 
 def certify(
-    extractor: str | os.PathLike[str],
-    faces: str | os.PathLike[str],
+    extractor: Named,
+    faces: Named,
     runtimes: Sequence[tuple[str, Precision]],
     *,
-    cloaked: Mapping[str, str | os.PathLike[str]] | None = None,
-    unprotected: Mapping[str, str | os.PathLike[str]] | None = None,
-    detector: str | os.PathLike[str] | None = None,
+    cloaked: Mapping[str, Named] | None = None,
+    unprotected: Mapping[str, Named] | None = None,
+    detector: Named | None = None,
     bounds: Bounds = Bounds(),
     seed: int = 0,
     execution: Execution = Execution(),

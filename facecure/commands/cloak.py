@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from facecure.names import shown
 from facecure.pictures.manifest import PictureSets, read_samples, read_sets
 from facecure.runs.environment import environment
 from facecure.runs.folder import RunFolder
-from facecure.types import Exclusion
+from facecure.types import Exclusion, Named
 from facecure.zoo.find import find_detector
 from facecure.zoo.surrogates import NamedSurrogate, find_options, find_surrogates
 
@@ -40,13 +39,13 @@ class Cloaked:
 
 
 def cloak(
-    pictures: str | os.PathLike[str],
+    pictures: Named,
     name: str,
     *,
     surrogates: Sequence[NamedSurrogate],
-    out: str | os.PathLike[str],
-    targets: str | os.PathLike[str] | None = None,
-    detector: str | os.PathLike[str] | None = None,
+    out: Named,
+    targets: Named | None = None,
+    detector: Named | None = None,
     options: CloakOptions = CloakOptions(),
     output: CloakOutput = CloakOutput(),
     execution: Execution = Execution(),

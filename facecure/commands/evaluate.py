@@ -8,8 +8,8 @@ from facecure.commands.study import run_study
 from facecure.execution import Execution
 from facecure.extractors.extractor import Extractor
 from facecure.report.model import Report
-from facecure.study import Named, PictureSources, Study
-from facecure.types import ProtocolName
+from facecure.study import PictureSources, Study
+from facecure.types import Named, ProtocolName
 
 
 def evaluate(

@@ -23,7 +23,8 @@ from facecure.recognisers.registry import find_recogniser
 from facecure.report.model import Report
 from facecure.report.provenance import DetectorRan, Environment, PictureCounts, Protocol
 from facecure.runs.environment import environment
-from facecure.study import Named, Study
+from facecure.study import Study
+from facecure.types import Named
 from facecure.zoo.find import find_detector, find_extractor
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -18,20 +17,20 @@ from facecure.protocols.paired import paired_faces
 from facecure.registry import class_of
 from facecure.runs.environment import environment
 from facecure.runs.folder import RunFolder
-from facecure.types import digest_of
+from facecure.types import Named, digest_of
 from facecure.zoo.find import find_detector, find_spec
 
 
 def train_robust(
-    extractor: str | os.PathLike[str],
-    clean: str | os.PathLike[str],
-    cloaked: Mapping[str, str | os.PathLike[str]],
+    extractor: Named,
+    clean: Named,
+    cloaked: Mapping[str, Named],
     *,
-    out: str | os.PathLike[str],
-    unprotected: Mapping[str, str | os.PathLike[str]] | None = None,
-    evaluated: str | os.PathLike[str] | None = None,
+    out: Named,
+    unprotected: Mapping[str, Named] | None = None,
+    evaluated: Named | None = None,
     plan: TrainingPlan = TrainingPlan(),
-    detector: str | os.PathLike[str] | None = None,
+    detector: Named | None = None,
     execution: Execution = Execution(),
 ) -> Path:
     """Return the spec file of an extractor trained on cloaks, a fine-tuned copy of `extractor`.
@@ -87,7 +86,7 @@ def train_robust(
         return put_extractor(run, recipe, parent, robust)
 
 
-def _check_apart(public: set[str], evaluated: str | os.PathLike[str] | None) -> None:
+def _check_apart(public: set[str], evaluated: Named | None) -> None:
     """Raise `InputError` where somebody is trained on who will be evaluated."""
     people = {sample.identity for sample in read_samples(evaluated)[0]} if evaluated is not None else set()
     if both := sorted(public & people):

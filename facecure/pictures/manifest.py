@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ from facecure.pictures.companions import drop_companions, rank
 from facecure.pictures.facescrub import crop_folder, identity_of
 from facecure.pictures.files import is_file, is_folder
 from facecure.pictures.pairing import drop_named_cloaks, pair, stripped
-from facecure.types import Exclusion, Role, Sample
+from facecure.types import Exclusion, Named, Role, Sample
 
-Source = str | os.PathLike[str]
 _COLUMNS = ("identity", "path", "key")
 
 
@@ -31,21 +29,27 @@ class PictureSets:
     warnings: tuple[str, ...] = field(default=())
 
 
+def check_unprotected(cloaked: Collection[str], unprotected: Collection[str]) -> None:
+    """Raise `InputError` unless every cloak with unprotected pictures has cloaked ones."""
+    for name in unprotected:
+        if name not in cloaked:
+            raise InputError(
+                f"unprotected has {name!r}, which cloaked has not; name its cloaked pictures too", parameter="cloaked"
+            )
+
+
 def read_sets(
-    clean: Source,
-    cloaked: Mapping[str, Source] | None = None,
-    unprotected: Mapping[str, Source] | None = None,
-    distractors: Sequence[Source] = (),
+    clean: Named,
+    cloaked: Mapping[str, Named] | None = None,
+    unprotected: Mapping[str, Named] | None = None,
+    distractors: Sequence[Named] = (),
 ) -> PictureSets:
     """Return the samples of a whole run, cloaked ones paired to clean ones.
 
     Raises `InputError` for a source that does not exist or holds no picture at all.
     """
     cloaked, unprotected = cloaked or {}, unprotected or {}
-    for name in unprotected.keys() - cloaked.keys():
-        raise InputError(
-            f"unprotected pictures of {name!r} are named, and no cloaked ones; name these too", parameter="cloaked"
-        )
+    check_unprotected(cloaked, unprotected)
     excluded: list[Exclusion] = []
     warnings: list[str] = []
 
@@ -53,12 +57,12 @@ def read_sets(
         excluded.extend(part[1])
         return part[0]
 
-    def read(source: Source, role: Role, cloak: str = "") -> list[Sample]:
+    def read(source: Named, role: Role, cloak: str = "") -> list[Sample]:
         samples, left_out, notes = read_samples(source, role, cloak)
         warnings.extend(notes)
         return take((samples, left_out))
 
-    def read_paired(source: Source, role: Role, cloak: str) -> list[Sample]:
+    def read_paired(source: Named, role: Role, cloak: str) -> list[Sample]:
         paired, left_out = pair(people, read(source, role, cloak))
         if not paired:
             reasons = "; ".join(dict.fromkeys(e.reason for e in left_out[:3]))
@@ -84,7 +88,7 @@ def read_sets(
 
 
 def read_samples(
-    source: Source, role: Role = "clean", cloak: str = ""
+    source: Named, role: Role = "clean", cloak: str = ""
 ) -> tuple[list[Sample], list[Exclusion], list[str]]:
     """Return samples, exclusions and warnings of one folder or manifest.
 

@@ -35,9 +35,9 @@ class Division:
 
 def divide(
     table: EmbeddingTable, uncloaked: Mapping[str, Sequence[int]], cloaks: Sequence[str], protocol: ProtocolName,
-    *, seed: int, repeats: int, by_name: bool = False,
+    *, seed: int, repeats: int | None, by_name: bool = False,
 ) -> Division:  # fmt: skip
-    """Return the protocol's splits of the rows that take part: `repeats` of them, or its only one.
+    """Return the protocol's splits of the rows that take part: `repeats` of them, as far as it has several.
 
     With `by_name` the probes are the last pictures by name where the protocol lets a recogniser say so (Q24).
     """
@@ -45,7 +45,7 @@ def divide(
     last = by_name and rules.recognisers_divide
     splits = [
         make_split(table.samples, cloaks, protocol, seed, repeat, rows=table.rows, last=last)
-        for repeat in range(1 if rules.drawn_once else repeats)
+        for repeat in range(rules.splits(repeats))
     ]
     given = {name: name for name in cloaks}
     for cloak, rows in uncloaked.items():

@@ -29,6 +29,10 @@ class ProtocolRules:
     recognisers_divide: bool
     stopped: bool
 
+    def splits(self, repeats: int | None) -> int:
+        """Return how many splits are made where `repeats` are asked for, None for the protocol's own number."""
+        return self.repeats if self.drawn_once or repeats is None else repeats
+
 
 _CORRECTED = ProtocolRules(
     "corrected",

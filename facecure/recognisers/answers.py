@@ -14,7 +14,7 @@ from facecure.protocols.split import Split
 from facecure.recognisers.recogniser import Context, Facts, Recogniser
 from facecure.runs.folder import RunFolder
 from facecure.threads import thread_limit
-from facecure.types import Outcome
+from facecure.types import Outcome, digest_of
 
 _FORMAT = "facecure.outcomes/1"
 _FILE = "outcomes.json"
@@ -48,8 +48,7 @@ def answer(
         "pictures": _digest_of_pictures(recogniser, context),
         "splits": _digest_of_splits(splits),
     }
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-    with RunFolder(context.store / "outcomes" / digest[:32], asked, what="question") as run:
+    with RunFolder(context.store / "outcomes" / digest_of(asked)[:32], asked, what="question") as run:
         if (content := run.get(_FILE)) is not None:
             told(len(splits))
             return _read(content, searcher.facts)

@@ -14,11 +14,10 @@ from facecure.extractors.spec import ExtractorSpec, read_spec
 from facecure.pictures.detect import DETECTORS, VARIABLE, Detector, check_detector
 from facecure.pictures.yunet import YuNet
 from facecure.registry import class_of
+from facecure.types import Named
 from facecure.zoo.cache import ModelCache
 from facecure.zoo.catalogue import zoo, zoo_entry
 from facecure.zoo.exports import Exports
-
-Named = str | os.PathLike[str]
 
 
 def find_spec(named: Named) -> ExtractorSpec:

@@ -313,7 +313,7 @@ def test_warnings_of_every_source_are_kept(touch):
 
 def test_unprotected_without_its_cloak_is_an_error(touch):
     clean = touch("clean", "Adam/x.jpg")
-    with pytest.raises(InputError, match="unprotected pictures of 'lowkey' are named, and no cloaked ones"):
+    with pytest.raises(InputError, match="unprotected has 'lowkey', which cloaked has not"):
         read_sets(clean, {"fawkes": clean}, {"lowkey": clean}, [])
 
 
