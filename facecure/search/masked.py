@@ -32,8 +32,7 @@ def rivals(
     Mates are few: all are compared. Impostors are scanned, on `device` (see `scan.scan`). Raises `InputError` where a
     value of `probes` or of the whole table is not finite.
     """
-    rows = rows if isinstance(rows, Rows) else Rows(rows)
-    probes, rows = np.ascontiguousarray(probes), Rows(np.ascontiguousarray(rows.vectors), rows.index)
+    probes, rows = np.ascontiguousarray(probes), Rows.of(rows)
     labels, row_labels = (np.ascontiguousarray(numbers, np.int64) for numbers in (labels, row_labels))
     x, table, _ = in_range(probes, rows.vectors)
     y = Rows(table, rows.index)
@@ -66,10 +65,7 @@ def closer(
     As `exact.closer`: segment s is rows `starts[s]` up to `starts[s + 1]` or the end, never empty; `radius` float64
     (N,) squared.
     """
-    probes, rows = (
-        Rows(np.ascontiguousarray(table.vectors), table.index)
-        for table in (given if isinstance(given, Rows) else Rows(given) for given in (probes, rows))
-    )
+    probes, rows = Rows.of(probes), Rows.of(rows)
     searched, table, exponent = in_range(probes.vectors, rows.vectors)
     y, square = Rows(table, rows.index), squares(searched)
     segment_of = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
