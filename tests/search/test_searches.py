@@ -62,7 +62,7 @@ def scan(request, monkeypatch):
         torch = pytest.importorskip("torch")
 
         def on_torch(x, y, reach, labels=None, own=None, device=""):
-            return scan_torch(x, y, reach, labels, own, scans.BLOCK_BYTES, torch.device("cpu"))
+            return scan_torch(x[:], y, reach, labels, own, scans.BLOCK_BYTES, torch.device("cpu"))
 
         monkeypatch.setattr(masked, "scan", on_torch)
     else:
