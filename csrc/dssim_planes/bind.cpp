@@ -27,12 +27,13 @@ py::tuple dssim(const py::object& perturbation, const py::object& source, int th
 #ifdef FACECURE_HAS_CUDA
 void dssim_on_device(const py::object& perturbation, const py::object& source, const py::object& sums,
                      const py::object& gradient, const py::object& locate, int device, std::uintptr_t stream) {
-  const DeviceGuard guard(device);
   Arrays arrays(locate);
   const DssimSource job = read_source({arrays, source});
-  dssim_planes_cuda(job, arrays.at<const float>("perturbation", perturbation, shape_of(job)),
-                    read_sums({arrays, sums}, job), arrays.at<float>("gradient", gradient, shape_of(job)),
-                    reinterpret_cast<void*>(stream));
+  const auto* by = arrays.at<const float>("perturbation", perturbation, shape_of(job));
+  auto* to_gradient = arrays.at<float>("gradient", gradient, shape_of(job));
+  const DssimSums to_value = read_sums({arrays, sums}, job);
+  const DeviceGuard guard(device);
+  dssim_planes_cuda(job, by, to_value, to_gradient, reinterpret_cast<void*>(stream));
 }
 #endif
 

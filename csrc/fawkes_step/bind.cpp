@@ -59,10 +59,11 @@ Array<double> fawkes(const py::object& planes, const py::object& source, const p
 void fawkes_on_device(const py::object& planes, const py::object& source, const py::object& move, float bound,
                       float epsilon, const py::object& sums, const py::object& locate, int device,
                       std::uintptr_t stream) {
-  const DeviceGuard guard(device);
   Arrays arrays(locate);
   const FawkesStep job = read_step(arrays, planes, source, move, bound, epsilon);
-  fawkes_step_cuda(job, read_sums({arrays, sums}, job.source), reinterpret_cast<void*>(stream));
+  const DssimSums to_value = read_sums({arrays, sums}, job.source);
+  const DeviceGuard guard(device);
+  fawkes_step_cuda(job, to_value, reinterpret_cast<void*>(stream));
 }
 #endif
 

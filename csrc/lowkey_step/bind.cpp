@@ -46,9 +46,10 @@ void lowkey(const py::object& planes, const py::object& move, int threads, const
 #ifdef FACECURE_HAS_CUDA
 void lowkey_on_device(const py::object& planes, const py::object& move, const py::object& locate, int device,
                       std::uintptr_t stream) {
-  const DeviceGuard guard(device);
   Arrays arrays(locate);
-  lowkey_step_cuda(read_step(arrays, planes, move), reinterpret_cast<void*>(stream));
+  const LowKeyStep job = read_step(arrays, planes, move);
+  const DeviceGuard guard(device);
+  lowkey_step_cuda(job, reinterpret_cast<void*>(stream));
 }
 #endif
 

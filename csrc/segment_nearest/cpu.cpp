@@ -1,123 +1,147 @@
-#include "segment_nearest/segment_nearest.h"
-
+#include <algorithm>
 #include <limits>
 
+#include "segment_nearest/segment_nearest.h"
 #include "shared/simd.h"
 
 namespace facecure {
 namespace {
 
-constexpr int together = 4;  // members at a time: four independent chains of additions hide their latency
+constexpr int together = 4;  // distances at a time: four independent chains of additions hide their latency
+constexpr std::int64_t chunk = 64;
 
-// Eight doubles that the compiler lays into whatever registers the target has.
-typedef double Eight __attribute__((vector_size(64)));
+// Vectors to be compared, x[i] with y[i].
+struct Comparison {
+  const float* x[together];
+  const float* y[together];
+};
 
-FACECURE_INLINE void load(const float* from, Eight& to) {
-  typedef float EightFloats __attribute__((vector_size(32), aligned(4)));
-  to = __builtin_convertvector(*reinterpret_cast<const EightFloats*>(from), Eight);
-}
-
-// numpy's pairwise summation of up to 128 terms: eight running sums, joined in pairs, then the rest.
-template <int Members>
-FACECURE_INLINE void short_sums(const float* x, const float* const* y, std::int64_t offset, std::int64_t size,
-                                double* sums) {
-  const std::int64_t whole = size - size % 8;
-  Eight r[Members] = {};
-  for (std::int64_t k = 0; k < whole; k += 8) {
-    Eight probe, difference;
-    load(x + k, probe);
+// numpy's pairwise summation of up to 128 terms: eight running sums, joined in pairs, then the rest. With `alike` all x
+// are the first. Plain loops: GCC takes vector types apart in functions that are only inlined where the target has
+// them.
+template <bool alike>
+FACECURE_INLINE void short_sums(const Comparison& of, std::int64_t from, std::int64_t size, double* sums) {
+  const std::int64_t whole = from + size - size % 8;
+  double r[together][8] = {};
+  for (std::int64_t k = from; k < whole; k += 8) {
 #pragma GCC unroll 4
-    for (int m = 0; m < Members; ++m) {
-      load(y[m] + offset + k, difference);
-      difference = probe - difference;
-      r[m] += difference * difference;  // from 0: adding the first square is exact
+    for (int m = 0; m < together; ++m) {
+      const float *x = of.x[alike ? 0 : m] + k, *y = of.y[m] + k;
+#pragma omp simd
+      for (int i = 0; i < 8; ++i) {
+        const double difference = double(x[i]) - double(y[i]);
+        r[m][i] += difference * difference;  // from 0: adding the first square is exact
+      }
     }
   }
-  for (int m = 0; m < Members; ++m) {
+  for (int m = 0; m < together; ++m) {
     sums[m] = ((r[m][0] + r[m][1]) + (r[m][2] + r[m][3])) + ((r[m][4] + r[m][5]) + (r[m][6] + r[m][7]));
-    for (std::int64_t k = whole; k < size; ++k) {
-      const double difference = double(x[k]) - double(y[m][offset + k]);
+    for (std::int64_t k = whole; k < from + size; ++k) {
+      const double difference = double(of.x[m][k]) - double(of.y[m][k]);
       sums[m] += difference * difference;
     }
   }
 }
 
-using Sums = void (*)(const float*, const float* const*, std::int64_t, std::int64_t, double*);
+using Sums = void (*)(const Comparison&, std::int64_t, std::int64_t, double*);
 
-template <int Members>
-void sums_scalar(const float* x, const float* const* y, std::int64_t offset, std::int64_t size, double* sums) {
-  short_sums<Members>(x, y, offset, size, sums);
+void alike_scalar(const Comparison& of, std::int64_t from, std::int64_t size, double* sums) {
+  short_sums<true>(of, from, size, sums);
+}
+void mixed_scalar(const Comparison& of, std::int64_t from, std::int64_t size, double* sums) {
+  short_sums<false>(of, from, size, sums);
 }
 #ifdef FACECURE_X86
-template <int Members>
-FACECURE_AVX2 void sums_avx2(const float* x, const float* const* y, std::int64_t offset, std::int64_t size,
-                             double* sums) {
-  short_sums<Members>(x, y, offset, size, sums);
+FACECURE_AVX2 void alike_avx2(const Comparison& of, std::int64_t from, std::int64_t size, double* sums) {
+  short_sums<true>(of, from, size, sums);
 }
-template <int Members>
-FACECURE_AVX512 void sums_avx512(const float* x, const float* const* y, std::int64_t offset, std::int64_t size,
-                                 double* sums) {
-  short_sums<Members>(x, y, offset, size, sums);
+FACECURE_AVX2 void mixed_avx2(const Comparison& of, std::int64_t from, std::int64_t size, double* sums) {
+  short_sums<false>(of, from, size, sums);
+}
+FACECURE_AVX512 void alike_avx512(const Comparison& of, std::int64_t from, std::int64_t size, double* sums) {
+  short_sums<true>(of, from, size, sums);
+}
+FACECURE_AVX512 void mixed_avx512(const Comparison& of, std::int64_t from, std::int64_t size, double* sums) {
+  short_sums<false>(of, from, size, sums);
 }
 #endif
-
-template <int Members>
-Sums sums_for(Simd simd) {
-#ifdef FACECURE_X86
-  if (simd == Simd::avx512) return sums_avx512<Members>;
-  if (simd == Simd::avx2) return sums_avx2<Members>;
-#endif
-  (void)simd;
-  return sums_scalar<Members>;
-}
 
 // Longer sums are split in halves, the first a multiple of 8.
-template <int Members>
-void distances(Sums sums, const float* x, const float* const* y, std::int64_t offset, std::int64_t size,
-               double* result) {
-  if (size <= 128) return sums(x, y, offset, size, result);
+void distances(Sums sums, const Comparison& of, std::int64_t from, std::int64_t size, double* result) {
+  if (size <= 128) return sums(of, from, size, result);
   const std::int64_t half = size / 2 - (size / 2) % 8;
-  double rest[Members];
-  distances<Members>(sums, x, y, offset, half, result);
-  distances<Members>(sums, x + half, y, offset + half, size - half, rest);
-  for (int m = 0; m < Members; ++m) result[m] += rest[m];
+  double rest[together];
+  distances(sums, of, from, half, result);
+  distances(sums, of, from + half, size - half, rest);
+  for (int m = 0; m < together; ++m) result[m] += rest[m];
 }
+
+// Collects what is to be compared, whichever pairs it belongs to, and keeps the two nearest of each pair.
+class Nearest {
+ public:
+  Nearest(const SegmentNearest& job, double* distance, std::int64_t* row)
+        : job_(job), distance_(distance), row_(row), alike_(FACECURE_CHOOSE(best_simd(), alike)),
+          mixed_(FACECURE_CHOOSE(best_simd(), mixed)) {}
+
+  void start(std::int64_t pair) {
+    std::fill_n(distance_ + 2 * pair, 2, std::numeric_limits<double>::infinity());
+    std::fill_n(row_ + 2 * pair, 2, -1);
+  }
+
+  void compare(std::int64_t pair, std::int64_t row) {
+    waiting_.x[count_] = job_.probes + job_.probe[pair] * job_.size;
+    waiting_.y[count_] = job_.rows + row * job_.size;
+    pair_[count_] = pair, member_[count_] = row;
+    if (++count_ == together) decide();
+  }
+
+  void decide() {
+    if (count_ == 0) return;
+    for (int i = count_; i < together; ++i) waiting_.x[i] = waiting_.x[0], waiting_.y[i] = waiting_.y[0];
+    const bool alike = std::all_of(waiting_.x + 1, waiting_.x + together, [&](auto x) { return x == waiting_.x[0]; });
+    double found[together];
+    distances(alike ? alike_ : mixed_, waiting_, 0, job_.size, found);
+    for (int i = 0; i < count_; ++i) take(pair_[i], member_[i], found[i]);
+    count_ = 0;
+  }
+
+ private:
+  void take(std::int64_t pair, std::int64_t row, double found) {
+    double* d = distance_ + 2 * pair;
+    std::int64_t* r = row_ + 2 * pair;
+    if (d[0] != d[0]) return;
+    if (!(found < std::numeric_limits<double>::infinity())) {  // of finite floats none gets there
+      d[0] = std::numeric_limits<double>::quiet_NaN(), r[0] = row;
+    } else if (found < d[0]) {
+      d[1] = d[0], r[1] = r[0];
+      d[0] = found, r[0] = row;
+    } else if (found < d[1]) {
+      d[1] = found, r[1] = row;
+    }
+  }
+
+  const SegmentNearest& job_;
+  double* distance_;
+  std::int64_t* row_;
+  Sums alike_, mixed_;
+  Comparison waiting_;
+  std::int64_t pair_[together], member_[together];
+  int count_ = 0;
+};
 
 }  // namespace
 
 void segment_nearest(const SegmentNearest& job, double* distance, std::int64_t* row) {
-  const Sums several = sums_for<together>(best_simd()), single = sums_for<1>(best_simd());
-#pragma omp parallel for schedule(dynamic, 64) num_threads(job.threads)
-  for (std::int64_t i = 0; i < job.pairs; ++i) {
-    double* d = distance + 2 * i;
-    std::int64_t* r = row + 2 * i;
-    d[0] = d[1] = std::numeric_limits<double>::infinity();
-    r[0] = r[1] = -1;
-    const float* x = job.probes + job.probe[i] * job.size;
-    const std::int64_t end = job.starts[job.segment[i] + 1];
-    for (std::int64_t m = job.starts[job.segment[i]]; m < end;) {
-      const int count = end - m >= together ? together : 1;
-      const float* y[together];
-      double found[together];
-      for (int j = 0; j < count; ++j) y[j] = job.rows + job.members[m + j] * job.size;
-      if (count == together)
-        distances<together>(several, x, y, 0, job.size, found);
-      else
-        distances<1>(single, x, y, 0, job.size, found);
-      for (int j = 0; j < count; ++j, ++m) {
-        if (!(found[j] < std::numeric_limits<double>::infinity())) {  // of finite floats none gets there
-          d[0] = std::numeric_limits<double>::quiet_NaN(), r[0] = job.members[m];
-          m = end;
-          break;
-        }
-        if (found[j] < d[0]) {
-          d[1] = d[0], r[1] = r[0];
-          d[0] = found[j], r[0] = job.members[m];
-        } else if (found[j] < d[1]) {
-          d[1] = found[j], r[1] = job.members[m];
-        }
-      }
+#pragma omp parallel for schedule(dynamic) num_threads(job.threads)
+  for (std::int64_t first = 0; first < job.pairs; first += chunk) {
+    Nearest nearest(job, distance, row);
+    for (std::int64_t pair = first; pair < std::min(first + chunk, job.pairs); ++pair) {
+      nearest.start(pair);
+      const std::int64_t segment = job.segment[pair];
+      for (std::int64_t m = job.starts[segment]; m < job.starts[segment + 1]; ++m)
+        nearest.compare(pair, job.members[m]);
     }
+    nearest.decide();
   }
 }
 

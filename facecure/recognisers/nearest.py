@@ -63,10 +63,12 @@ def population(embeddings: Embeddings, split: Split, device: str = "cpu") -> dic
         [split.control_labels, *(np.full(len(p.probes), p.label) for g in split.protected.values() for p in g)]
     )
     rows, position = np.unique(searched, return_index=True)
-    found = rivals(vectors[rows], searched_labels[position], Rows(vectors, gallery), gallery_labels, device)
+    probes = vectors[rows]
+    found = rivals(probes, searched_labels[position], Rows(vectors, gallery), gallery_labels, device)
     twins = _Twins(vectors, gallery, gallery_labels)
     return {
-        cloak: _outcomes(vectors, split, group, rows, found, twins, device) for cloak, group in split.protected.items()
+        cloak: _outcomes(vectors, split, group, rows, probes, found, twins, device)
+        for cloak, group in split.protected.items()
     }
 
 
@@ -75,19 +77,19 @@ def _outcomes(
     split: Split,
     group: Sequence[Protected],
     rows: I64,
+    searched: F32,
     found: Rivals,
     twins: _Twins,
     device: str,
 ) -> list[Outcome]:
     probes = [person.probes for person in group]
-    searched = np.concatenate([np.empty(0, np.int64), *probes])
-    at = np.searchsorted(rows, searched)
+    at = np.searchsorted(rows, np.concatenate([np.empty(0, np.int64), *probes]))
     impostor = found.impostor.distance[at]
     first, second = mates(vectors, probes, vectors, [person.cloaked for person in group])
     # own rows come last in the gallery, so at equal distance the impostor wins
     identified, again = first.distance < impostor, second.distance < impostor
     clean_identified = _clean_distance(vectors, split, group, found.mate.distance[at]) < impostor
-    control_errors = _control_errors(vectors, split, group, rows, found, device)
+    control_errors = _control_errors(vectors, split, group, rows, searched, found, device)
     # at distance 0 an enrolled row finds itself, unless an equal row of somebody else comes earlier
     foreign = [0, *np.cumsum(twins.foreign(*_cloaked(group)))]
 
@@ -138,6 +140,7 @@ def _control_errors(
     split: Split,
     group: Sequence[Protected],
     rows: I64,
+    searched: F32,
     found: Rivals,
     device: str,
 ) -> I64:
@@ -158,8 +161,7 @@ def _control_errors(
     saved = ~right & right_without
     saved &= nearest_impostor >= 0
     errors: I64 = wrong.sum() - wrong[labels] - np.bincount(nearest_impostor[saved], minlength=people)[labels]
-    searched = vectors[split.controls]
-    for block, hidden in closer(searched, mate.distance, Rows(vectors, cloaked), starts, device):
+    for block, hidden in closer(Rows(searched, at), mate.distance, Rows(vectors, cloaked), starts, device):
         probe, place = np.nonzero(hidden)
         probe, place = probe + block.start, enrolled[place]
         fallback = saved[probe] & (nearest_impostor[probe] == labels[place])
@@ -198,6 +200,7 @@ class _Twins:
 
 
 def _bit_sums(vectors: F32) -> npt.NDArray[np.uint32]:
-    """Return a number per vector that equal vectors share."""
-    sums = np.add.reduce(np.ascontiguousarray(vectors).view(np.uint32), axis=1, dtype=np.uint32)
+    """Return a number per vector that equal vectors share, and hardly any others: of its first values."""
+    first = np.ascontiguousarray(vectors[:, :64])
+    sums = np.add.reduce(first.view(np.uint32), axis=1, dtype=np.uint32)
     return np.asarray(sums & np.uint32(0x7FFFFFFF))  # −0 equals 0, though it adds the highest bit

@@ -21,6 +21,12 @@ class Rows:
     vectors: F32
     index: I64 | None = None
 
+    @classmethod
+    def of(cls, table: F32 | Rows) -> Rows:
+        """Return the rows of a whole table, or those given; the vectors contiguous."""
+        rows = table if isinstance(table, Rows) else cls(table)
+        return cls(np.ascontiguousarray(rows.vectors), rows.index)
+
     def __len__(self) -> int:
         return len(self.vectors if self.index is None else self.index)
 

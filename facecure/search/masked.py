@@ -32,8 +32,7 @@ def rivals(
     Mates are few: all are compared. Impostors are scanned, on `device` (see `scan.scan`). Raises `InputError` where a
     value of `probes` or of the whole table is not finite.
     """
-    rows = rows if isinstance(rows, Rows) else Rows(rows)
-    probes, rows = np.ascontiguousarray(probes), Rows(np.ascontiguousarray(rows.vectors), rows.index)
+    probes, rows = np.ascontiguousarray(probes), Rows.of(rows)
     labels, row_labels = (np.ascontiguousarray(numbers, np.int64) for numbers in (labels, row_labels))
     x, table, _ = in_range(probes, rows.vectors)
     y = Rows(table, rows.index)
@@ -42,7 +41,7 @@ def rivals(
         impostors = _Impostors(probes[block], rows, row_labels)
         count = len(probes[block])
         reach = Reach(np.full((count, 2), -np.inf, np.float32), np.full(count, DISTRACTOR))
-        for pairs in scan(x[block], y, reach, row_labels, labels[block], device):
+        for pairs in scan(Rows(x[block]), y, reach, row_labels, labels[block], device):
             impostors.add(pairs, reach)
         first, label[block], other = impostors.winners(reach)
         nearest.distance[block], nearest.row[block] = first.distance, first.row
@@ -59,32 +58,32 @@ def mates(probes: F32, probe_groups: Sequence[I64], rows: F32, row_groups: Seque
 
 
 def closer(
-    probes: F32, radius: F64, rows: F32 | Rows, starts: I64, device: str = "cpu"
+    probes: F32 | Rows, radius: F64, rows: F32 | Rows, starts: I64, device: str = "cpu"
 ) -> Iterator[tuple[slice, Bool]]:
     """Yield, for consecutive slices of probes, bool (n, S): does segment s hold a row strictly closer than `radius`?
 
     As `exact.closer`: segment s is rows `starts[s]` up to `starts[s + 1]` or the end, never empty; `radius` float64
     (N,) squared.
     """
-    rows = rows if isinstance(rows, Rows) else Rows(rows)
-    probes, rows = np.ascontiguousarray(probes), Rows(np.ascontiguousarray(rows.vectors), rows.index)
-    x, table, exponent = in_range(probes, rows.vectors)
-    y = Rows(table, rows.index)
+    probes, rows = Rows.of(probes), Rows.of(rows)
+    searched, table, exponent = in_range(probes.vectors, rows.vectors)
+    y, square = Rows(table, rows.index), squares(searched)
     segment_of = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
     for block in blocks(len(probes)):
         # the score above which a row lies inside the radius; all do where it is infinite, so none is looked for
         everywhere = np.isposinf(radius[block])
-        goal = (squares(x[block]) - np.ldexp(radius[block], 2 * exponent)) / 2
+        of = probes.at(np.arange(block.start, block.stop))
+        goal = (square[of] - np.ldexp(radius[block], 2 * exponent)) / 2
         goal = np.where(everywhere, np.inf, goal).astype(np.float32)
         inside = np.repeat(everywhere[:, None], len(starts), axis=1)
         reach = Reach(np.stack([goal, goal], axis=1), np.full(len(goal), DISTRACTOR))
-        for pairs in scan(x[block], y, reach, device=device):
+        for pairs in scan(Rows(searched, of), y, reach, device=device):
             segment = segment_of[pairs.row]
             surely = pairs.lower > goal[pairs.probe]
             inside[pairs.probe[surely], segment[surely]] = True
             doubtful = np.flatnonzero(~inside[pairs.probe, segment])
             probe, row = pairs.probe[doubtful], pairs.row[doubtful]
-            near = _distances(probes[block], rows.vectors, probe, rows.at(row)) < radius[block][probe]
+            near = _distances(probes.vectors, rows.vectors, of[probe], rows.at(row)) < radius[block][probe]
             inside[probe[near], segment[doubtful[near]]] = True
         yield block, inside
 

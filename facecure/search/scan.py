@@ -53,7 +53,7 @@ def blocks(count: int) -> Iterator[slice]:
 
 
 def scan(
-    probes: F32,
+    probes: Rows,
     rows: Rows,
     reach: Reach,
     labels: I64 | None = None,
@@ -62,18 +62,18 @@ def scan(
 ) -> Iterator[Pairs]:
     """Yield, block of rows by block, all pairs that may win given the `reach` after that block (see `Reach.may_win`).
 
-    `probes` float32 (n, D) and `rows`, R of D values, are `in_range`, n ≥ 1. `labels` int64 (R,) and `own` int64 (n,):
+    `probes`, n of D values, and `rows`, R of them, are `in_range`, n ≥ 1. `labels` int64 (R,) and `own` int64 (n,):
     see `kernels.near_rows`. `device` "cpu" is native code; any other is torch's name of a device. Raises `InputError`
     for vectors of more than 2^17 values, whose sums the errors are not proven for.
     """
-    size = probes.shape[1]
+    size = probes.vectors.shape[1]
     if size > _WIDEST:
         raise InputError(f"vectors of {size} values cannot be searched, only of up to {_WIDEST}")
     if device != "cpu":
-        yield from scan_torch(probes, rows, reach, labels, own, BLOCK_BYTES, torch_device(device))
+        yield from scan_torch(probes[:], rows, reach, labels, own, BLOCK_BYTES, torch_device(device))
         return
     body = scan_bodies()[-1]
-    x = quantize(probes, limit=body.limit)
+    x = quantize(probes.vectors, probes.index, limit=body.limit)
     length, lost = np.sqrt(x.square), np.sqrt(x.lost)
     whole = step = max(1, BLOCK_BYTES // (size + _ROW_BYTES))
     first = 0

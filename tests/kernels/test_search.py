@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from facecure import _core, kernels
+from facecure.errors import InputError
 from facecure.search.bounds import coarse_error, float32_error, rounded_up
 
 BODIES = kernels.scan_bodies()
@@ -208,6 +209,40 @@ def test_nearest_of_segments_equals_its_twin_bit_for_bit(size):
             found, kernels.segment_nearest_numpy(probes, rows, members, starts, probe, segment), strict=True
         ):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "sizes", [[1] * 130, [2, 3] * 40, [4, 1, 6, 0, 9] * 20, [300]], ids=lambda sizes: str(sizes[:5])
+)
+def test_nearest_of_segments_of_any_size_equals_its_twin(sizes):
+    """Distances are taken several at a time, within a pair or across pairs."""
+    rng = np.random.default_rng(len(sizes))
+    probes, rows = (rng.standard_normal((n, 37)).astype(np.float32) for n in (11, 50))
+    starts = np.cumsum([0, *sizes])
+    members, segment = rng.integers(0, 50, starts[-1]), rng.permutation(len(sizes))
+    pairs = members, starts, rng.integers(0, 11, len(sizes)), segment
+    for found, expected in zip(
+        kernels.segment_nearest(probes, rows, *pairs, threads=3),
+        kernels.segment_nearest_numpy(probes, rows, *pairs),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_value_that_is_not_finite_spoils_its_own_pair_only():
+    probes, rows = np.zeros((2, 9), np.float32), np.ones((6, 9), np.float32)
+    rows[4, 7] = np.nan
+    segments = np.array([0, 3, 6]), np.array([0, 1, 1]), np.array([0, 1, 0])
+    with pytest.raises(InputError, match="row 4 holds a value that is not finite"):
+        kernels.segment_nearest(probes, rows, np.arange(6), *segments)
+    distance, row = _core.segment_nearest(
+        probes=probes, rows=rows, members=np.arange(6), starts=segments[0], probe=segments[1], segment=segments[2],
+        threads=1,
+    )  # fmt: skip
+    assert row[[0, 2]].tolist() == [[0, 1]] * 2
+    assert row[1, 0] == 4
+    np.testing.assert_array_equal(distance[[0, 2]], 9)
+    assert np.isnan(distance[1, 0])
 
 
 def test_nearest_of_segments_takes_the_earlier_member_and_handles_extremes():

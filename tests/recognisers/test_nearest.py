@@ -118,6 +118,19 @@ def test_who_reveals_the_person(cloaked, stranger, identified, revealed_by):
     assert outcome.revealed_by == revealed_by
 
 
+@pytest.mark.parametrize(("place", "value", "enrolled"), [(0, 0, 0), (99, 0, 0), (3, 1, 1), (99, 1, 1)])
+def test_an_enrolled_row_finds_itself_unless_all_of_a_strangers_equals_it(place, value, enrolled):
+    """Wherever in the row the difference lies."""
+    cloaked = np.zeros(100)
+    cloaked[place] = value
+    vectors, split = small_run([[1, 0]], stranger=[1, 0])
+    wide = np.zeros((len(vectors), 100), np.float32)
+    wide[3] = cloaked
+    wide[1] = -0.0
+    (outcome,) = population(Embeddings(wide, "d"), split)["x"]
+    assert outcome.enrolled_identified == enrolled
+
+
 def test_revealing_rows_account_for_every_identified_probe():
     rng = np.random.default_rng(8)
     samples = crowd(rng, people=12, most=20)

@@ -62,7 +62,7 @@ def scan(request, monkeypatch):
         torch = pytest.importorskip("torch")
 
         def on_torch(x, y, reach, labels=None, own=None, device=""):
-            return scan_torch(x, y, reach, labels, own, scans.BLOCK_BYTES, torch.device("cpu"))
+            return scan_torch(x[:], y, reach, labels, own, scans.BLOCK_BYTES, torch.device("cpu"))
 
         monkeypatch.setattr(masked, "scan", on_torch)
     else:
@@ -238,6 +238,10 @@ def test_closer_equals_the_definition(kind, probes, rows, size, seed):
     found = [inside for _, inside in in_blocks(4096, masked.closer, x, radius, Rows(y, index), starts)]
     np.testing.assert_array_equal(np.vstack([np.empty((0, len(starts))), *found]),
                                   np.vstack([np.empty((0, len(starts))), *expected]))  # fmt: skip
+    order = rng.permutation(probes)[: probes // 2 + 1]  # and probes within one
+    found = [inside for _, inside in masked.closer(Rows(x, order), radius[order], Rows(y, index), starts)]
+    np.testing.assert_array_equal(np.vstack([np.empty((0, len(starts))), *found]),
+                                  np.vstack([np.empty((0, len(starts))), *expected])[order])  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "probes", "rows", "size", "seed"), cases(45))
