@@ -24,6 +24,8 @@ from facecure.search.exact import DISTRACTOR, Nearest, Rivals
 from facecure.search.masked import closer, mates, rivals
 from facecure.types import F32, F64, I64, Bool, Embeddings, Outcome
 
+_SUMMED = 64  # values of a vector: they tell nearly all apart, and vectors with one sum are compared whole
+
 
 class NearestNeighbour(Recogniser):
     """1-NN on Euclidean distance, all protected identities in one pass."""
@@ -63,11 +65,11 @@ def population(embeddings: Embeddings, split: Split, device: str = "cpu") -> dic
         [split.control_labels, *(np.full(len(p.probes), p.label) for g in split.protected.values() for p in g)]
     )
     rows, position = np.unique(searched, return_index=True)
-    probes = vectors[rows]
-    found = rivals(probes, searched_labels[position], Rows(vectors, gallery), gallery_labels, device)
+    searched_vectors = vectors[rows]
+    found = rivals(searched_vectors, searched_labels[position], Rows(vectors, gallery), gallery_labels, device)
     twins = _Twins(vectors, gallery, gallery_labels)
     return {
-        cloak: _outcomes(vectors, split, group, rows, probes, found, twins, device)
+        cloak: _outcomes(vectors, split, group, rows, searched_vectors, found, twins, device)
         for cloak, group in split.protected.items()
     }
 
@@ -77,7 +79,7 @@ def _outcomes(
     split: Split,
     group: Sequence[Protected],
     rows: I64,
-    searched: F32,
+    searched_vectors: F32,
     found: Rivals,
     twins: _Twins,
     device: str,
@@ -89,7 +91,7 @@ def _outcomes(
     # own rows come last in the gallery, so at equal distance the impostor wins
     identified, again = first.distance < impostor, second.distance < impostor
     clean_identified = _clean_distance(vectors, split, group, found.mate.distance[at]) < impostor
-    control_errors = _control_errors(vectors, split, group, rows, searched, found, device)
+    control_errors = _control_errors(vectors, split, group, rows, searched_vectors, found, device)
     # at distance 0 an enrolled row finds itself, unless an equal row of somebody else comes earlier
     foreign = [0, *np.cumsum(twins.foreign(*_cloaked(group)))]
 
@@ -140,7 +142,7 @@ def _control_errors(
     split: Split,
     group: Sequence[Protected],
     rows: I64,
-    searched: F32,
+    searched_vectors: F32,
     found: Rivals,
     device: str,
 ) -> I64:
@@ -161,7 +163,7 @@ def _control_errors(
     saved = ~right & right_without
     saved &= nearest_impostor >= 0
     errors: I64 = wrong.sum() - wrong[labels] - np.bincount(nearest_impostor[saved], minlength=people)[labels]
-    for block, hidden in closer(Rows(searched, at), mate.distance, Rows(vectors, cloaked), starts, device):
+    for block, hidden in closer(Rows(searched_vectors, at), mate.distance, Rows(vectors, cloaked), starts, device):
         probe, place = np.nonzero(hidden)
         probe, place = probe + block.start, enrolled[place]
         fallback = saved[probe] & (nearest_impostor[probe] == labels[place])
@@ -201,6 +203,6 @@ class _Twins:
 
 def _bit_sums(vectors: F32) -> npt.NDArray[np.uint32]:
     """Return a number per vector that equal vectors share, and hardly any others: of its first values."""
-    first = np.ascontiguousarray(vectors[:, :64])
+    first = np.ascontiguousarray(vectors[:, :_SUMMED])
     sums = np.add.reduce(first.view(np.uint32), axis=1, dtype=np.uint32)
     return np.asarray(sums & np.uint32(0x7FFFFFFF))  # −0 equals 0, though it adds the highest bit
