@@ -49,7 +49,7 @@ def exported(
         raise MissingDependency("onnx", "cpu") from error
     if precision == "int8" and faces is None:
         raise InputError(
-            f"extractor {spec.name}: int8 is calibrated on faces; name pictures of some", parameter="faces"
+            f"extractor {spec.name}: int8 is calibrated on faces; hand some over as faces", parameter="faces"
         )
     if spec.architecture is not None:
         model, sha256 = _from_torch(spec, "fp32" if precision == "int8" else precision)

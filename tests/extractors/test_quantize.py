@@ -115,7 +115,7 @@ def test_what_is_not_calibrated_is_not_int8(tmp_path):
             open_extractor(spec, Execution(runtime, "int8"), graph=read_export(tmp_path / "whole.onnx"))
         with pytest.raises(InputError, match="fp32 is asked for, and its graph is in int8"):
             open_extractor(spec, Execution(runtime), graph=read_export(file))
-    with pytest.raises(InputError, match="calibrated on faces; name a folder"):
+    with pytest.raises(InputError, match="calibrated on faces; hand some over as faces"):
         export_onnx(spec, tmp_path / "none.onnx", precision="int8")
     with pytest.raises(InputError, match="there are none"):
         export_onnx(spec, tmp_path / "none.onnx", precision="int8", faces=faces(spec, 0))
